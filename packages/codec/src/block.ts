@@ -1,0 +1,116 @@
+// The entry block: a run of entries of one group with consecutive indexes and one term, encoded once by the leader and
+// carried unchanged by its log, its append streams and its followers' logs.
+//
+//   offset size field
+//   0      8    firstIndex
+//   8      8    term
+//   16     4    count       entries, at least 1
+//   20     4    blockBytes  of the whole block: header, table and payloads, without padding
+//   24     4    crc         CRC-32 of groupId (8 bytes, LE), bytes 0..24, bytes 28..blockBytes
+//   28     4    reserved    zero
+//   32     4n   table       per entry u32: storedLen in bits 0..26, codec in bits 27..28, entry type in bits 29..31
+//   32+4n  ...  payloads back to back, as stored
+//
+// The CRC covers the group id, so a block under the wrong group is caught; it does not cover the record head around the
+// block, so every log writes its own head and copies the block. In a record (record.ts) the group id stands directly
+// before the block, which makes the covered bytes two ranges.
+
+import { crc32 } from './crc.ts';
+import { putU32, putU64, u32At, u64At } from './integers.ts';
+import { recordHeadBytes } from './record.ts';
+
+export const blockHeaderBytes = 32;
+export const blockTableSlotBytes = 4;
+/** A block of several entries is at most this long; one larger entry has a block of its own. */
+export const blockBytesMax = 65_536;
+/** The longest stored payload that the table can say: 2^27 - 1. */
+export const storedLenMax = 0x7ff_ffff;
+
+export const entryTypes = {
+  /** A command for the state machine. */
+  command: 0,
+  /** A leader's first entry of its term; no payload. */
+  blank: 1,
+  /** A membership change. */
+  config: 2,
+} as const;
+export const payloadCodecs = { raw: 0, lz4: 1 } as const;
+
+export function tableSlot(storedLen: number, codec: number, entryType: number): number {
+  return (storedLen | (codec << 27) | (entryType << 29)) >>> 0;
+}
+export function storedLenOf(slot: number): number {
+  return slot & storedLenMax;
+}
+export function codecOf(slot: number): number {
+  return (slot >>> 27) & 3;
+}
+export function entryTypeOf(slot: number): number {
+  return slot >>> 29;
+}
+
+/** Bytes of a block of `count` entries whose stored payloads have `payloadBytes` together. */
+export function blockBytesOf(count: number, payloadBytes: number): number {
+  return blockHeaderBytes + blockTableSlotBytes * count + payloadBytes;
+}
+
+/** The CRC of the block at `at`, whose group id must stand in the 8 bytes before it (as it does in a record). */
+function crcInRecord(bytes: Uint8Array, at: number, blockBytes: number): number {
+  return crc32(bytes, at + 28, at + blockBytes, crc32(bytes, at - 8, at + 24));
+}
+
+/**
+ * Writes header and CRC of the block at `at`, whose table and payloads stand already, and whose record head (with the
+ * group id) stands directly before it.
+ */
+export function sealBlockInRecord(
+  bytes: Uint8Array,
+  at: number,
+  block: { readonly firstIndex: number; readonly term: number; readonly count: number; readonly blockBytes: number },
+): void {
+  putU64(bytes, at, block.firstIndex);
+  putU64(bytes, at + 8, block.term);
+  putU32(bytes, at + 16, block.count);
+  putU32(bytes, at + 20, block.blockBytes);
+  putU32(bytes, at + 28, 0);
+  putU32(bytes, at + 24, crcInRecord(bytes, at, block.blockBytes));
+}
+
+/** Why a block cannot be taken; `ok` means that its shape and its CRC hold. */
+export type BlockVerdict = 'ok' | 'short' | 'shape' | 'crc';
+
+/**
+ * Checks the block at `at`, which must end at or before `end` and follow its record head: lengths first, then the CRC,
+ * then that the table adds up. Trusts no number before it is checked.
+ */
+export function verifyBlockInRecord(bytes: Uint8Array, at: number, end: number): BlockVerdict {
+  if (at < recordHeadBytes || end - at < blockHeaderBytes) return 'short';
+  const blockBytes = u32At(bytes, at + 20);
+  if (blockBytes > end - at) return 'short';
+  const count = u32At(bytes, at + 16);
+  const tableEnd = blockHeaderBytes + blockTableSlotBytes * count;
+  if (count === 0 || tableEnd > blockBytes) return 'shape';
+  if (crcInRecord(bytes, at, blockBytes) !== u32At(bytes, at + 24)) return 'crc';
+  const firstIndex = u64At(bytes, at);
+  if (firstIndex < 1 || u64At(bytes, at + 8) < 0) return 'shape';
+  if (firstIndex + count - 1 > Number.MAX_SAFE_INTEGER) return 'shape';
+  let payloadEnd = tableEnd;
+  for (let i = 0; i < count; i++) {
+    payloadEnd += storedLenOf(u32At(bytes, at + blockHeaderBytes + blockTableSlotBytes * i));
+  }
+  return payloadEnd === blockBytes ? 'ok' : 'shape';
+}
+
+// Fields of a block that has been verified.
+export function blockFirstIndex(bytes: Uint8Array, at: number): number {
+  return u64At(bytes, at);
+}
+export function blockTerm(bytes: Uint8Array, at: number): number {
+  return u64At(bytes, at + 8);
+}
+export function blockCount(bytes: Uint8Array, at: number): number {
+  return u32At(bytes, at + 16);
+}
+export function blockBytesAt(bytes: Uint8Array, at: number): number {
+  return u32At(bytes, at + 20);
+}

@@ -1,0 +1,40 @@
+export {
+  type BlockVerdict,
+  blockBytesAt,
+  blockBytesMax,
+  blockBytesOf,
+  blockCount,
+  blockFirstIndex,
+  blockHeaderBytes,
+  blockTableSlotBytes,
+  blockTerm,
+  codecOf,
+  entryTypeOf,
+  entryTypes,
+  payloadCodecs,
+  sealBlockInRecord,
+  storedLenMax,
+  storedLenOf,
+  tableSlot,
+  verifyBlockInRecord,
+} from './block.ts';
+export { crc32 } from './crc.ts';
+export {
+  type FrameHeader,
+  type FrameKind,
+  frameHeaderAt,
+  frameHeaderBytes,
+  frameKinds,
+  putFrameHeader,
+} from './frame.ts';
+export { alignUp, putU16, putU32, putU64, u16At, u32At, u64At } from './integers.ts';
+export {
+  entriesFlagRewrite,
+  ignorableTypeMin,
+  putRecordHead,
+  type RecordHead,
+  recordAlignment,
+  recordHeadAt,
+  recordHeadBytes,
+  recordTypes,
+} from './record.ts';

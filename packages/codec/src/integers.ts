@@ -1,0 +1,51 @@
+// Little-endian integers at byte offsets. A u64 is a JavaScript number of at most 2^53 - 1, written as two u32: writers
+// assert that bound, readers answer -1 for a larger value and leave the verdict to their caller.
+
+const twoTo32 = 2 ** 32;
+/** The largest high half of a safe integer. */
+const highHalfMax = 0x1f_ffff;
+
+export function u16At(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
+
+export function putU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+}
+
+export function u32At(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
+}
+
+export function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+/** The number at `at`, or -1 where it exceeds 2^53 - 1. */
+export function u64At(bytes: Uint8Array, at: number): number {
+  const high = u32At(bytes, at + 4);
+  return high > highHalfMax ? -1 : high * twoTo32 + u32At(bytes, at);
+}
+
+export function putU64(bytes: Uint8Array, at: number, value: number): void {
+  if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) {
+    throw new RangeError(`not an unsigned safe integer: ${value}`);
+  }
+  putU32(bytes, at, value % twoTo32);
+  putU32(bytes, at + 4, Math.floor(value / twoTo32));
+}
+
+/** `bytes` rounded up to a multiple of `unit`, a power of two. */
+export function alignUp(bytes: number, unit: number): number {
+  return Math.ceil(bytes / unit) * unit;
+}

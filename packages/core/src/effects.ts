@@ -1,0 +1,72 @@
+// What a step asks of the host. The host passes an Effects in, carries out what stands in it, and clears it; it may let
+// several steps of the SAME core gather in it, except that it must carry out and clear after a step that set `appendLast`
+// (only the host knows which message's bytes that range is) and before it steps another core with it.
+//
+// What the host owes, in this order:
+// 1. hardState: into the log, before this step's entries, so that every prefix of the log is a state that existed.
+// 2. truncateFrom, then the entries appendFirst..appendLast, into the log after it.
+// 3. `messages` may leave at once (a leader's appends leave beside its own fsync: thesis 10.2.1).
+// 4. `afterPersist` may leave only once everything handed to the log up to the end of this turn is durable, also when
+//    this turn handed it nothing: the answer to a repeated request must not overtake the fsync of the first.
+// 5. committedTo: entries up to it may be applied.
+// When 1 and 2 are durable the host steps `persisted` with what was handed over.
+
+import { MessageList } from './message.ts';
+
+export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader';
+
+/** A read round that was confirmed: reads that joined `token` may be answered once `index` is applied. */
+export interface ReadyRead {
+  readonly token: number;
+  readonly index: number;
+}
+
+export class Effects {
+  /** Term or vote changed: they must be durable before anything in afterPersist leaves. */
+  hardStateChanged = false;
+  /** The core's HardState when `hardStateChanged` (and its commit, which alone needs no sync). */
+  term = 0;
+  /** Node id, 0 = none. The host adds the other two parts of the member's identity. */
+  votedFor = 0;
+  commit = 0;
+  /** First index of a conflicting suffix to drop, 0 = none. */
+  truncateFrom = 0;
+  /** Entries to persist, 0 = none. A follower's are those of the message stepped, a leader's those just proposed. */
+  appendFirst = 0;
+  appendLast = 0;
+  readonly messages: MessageList = new MessageList();
+  readonly afterPersist: MessageList = new MessageList();
+  /** New commitIndex, 0 = unchanged. */
+  committedTo = 0;
+  /**
+   * Of a `propose` step: the index of its first entry, or 0 where it was refused (not leader).
+   * Of a step in which this replica becomes leader: the index of the blank entry of its term; appendFirst covers it.
+   */
+  proposedFirst = 0;
+  /** Of a `read` step: the token of the round the reads joined, or 0 where they were refused (not leader). */
+  readToken = 0;
+  /** Read rounds confirmed by this step; all older rounds are confirmed with them. */
+  readonly reads: ReadyRead[] = [];
+  /** Every read round not confirmed so far is void: leadership was lost. */
+  readsVoid = false;
+  /** Role, term or leader changed; read them from the core. */
+  stateChanged = false;
+
+  clear(): void {
+    this.hardStateChanged = false;
+    this.term = 0;
+    this.votedFor = 0;
+    this.commit = 0;
+    this.truncateFrom = 0;
+    this.appendFirst = 0;
+    this.appendLast = 0;
+    this.messages.clear();
+    this.afterPersist.clear();
+    this.committedTo = 0;
+    this.proposedFirst = 0;
+    this.readToken = 0;
+    if (this.reads.length > 0) this.reads.length = 0;
+    this.readsVoid = false;
+    this.stateChanged = false;
+  }
+}

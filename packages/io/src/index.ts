@@ -1,0 +1,23 @@
+export { AssertionFailure, assert, unreachable } from './assert.ts';
+export { type ErrorCode, errorCodes, FlotillaError } from './errors.ts';
+export { parseAddress } from './node-net.ts';
+export { createNodeWorld } from './node-world.ts';
+export type {
+  Callback,
+  Clock,
+  Conn,
+  ConnHandlers,
+  Disk,
+  Done,
+  File,
+  FileKind,
+  FileLock,
+  FileStat,
+  IoError,
+  Listener,
+  Net,
+  OpenMode,
+  Rng,
+  Timer,
+  World,
+} from './world.ts';

@@ -1,0 +1,199 @@
+// Disk over node:fs. Files are opened without following links and made with mode 0600; a lock is flock(2), taken by
+// the flock(1) program on our descriptor, so that it lives as long as the open file description does, or, where that
+// program is missing, a file made exclusively that names its owner.
+
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import type {
+  Callback,
+  Disk,
+  Done,
+  File,
+  FileKind,
+  FileLock,
+  FileStat,
+  IoError,
+  OpenMode,
+} from './world.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
+const openFlags: Record<OpenMode, number> = {
+  read: O_RDONLY | O_NOFOLLOW | fs.constants.O_NONBLOCK,
+  write: O_RDWR | O_NOFOLLOW,
+  create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
+};
+
+class NodeFile implements File {
+  readonly path: string;
+  readonly fd: number;
+
+  constructor(path: string, fd: number) {
+    this.path = path;
+    this.fd = fd;
+  }
+}
+
+class NodeFileLock implements FileLock {
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #unlinkOnRelease: boolean;
+
+  constructor(path: string, fd: number, unlinkOnRelease: boolean) {
+    this.#path = path;
+    this.#fd = fd;
+    this.#unlinkOnRelease = unlinkOnRelease;
+  }
+
+  release(): void {
+    if (this.#unlinkOnRelease) fs.rmSync(`${this.#path}.pid`, { force: true });
+    fs.closeSync(this.#fd);
+  }
+
+  isIntact(): boolean {
+    try {
+      const byName = fs.statSync(this.#path);
+      const byDescriptor = fs.fstatSync(this.#fd);
+      return byName.ino === byDescriptor.ino && byName.dev === byDescriptor.dev;
+    } catch {
+      return false;
+    }
+  }
+}
+
+function fdOf(file: File): number {
+  return (file as NodeFile).fd;
+}
+
+function kindOf(stat: fs.Stats): FileKind {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'directory';
+  return stat.isSymbolicLink() ? 'symlink' : 'other';
+}
+
+export class NodeDisk implements Disk {
+  open(path: string, mode: OpenMode, callback: Callback<File>): void {
+    fs.open(path, openFlags[mode], 0o600, (error, fd) => {
+      callback(error, error === null ? new NodeFile(path, fd) : (undefined as never));
+    });
+  }
+
+  close(file: File, done: Done): void {
+    fs.close(fdOf(file), (error) => done(error ?? null));
+  }
+
+  writev(file: File, buffers: readonly Uint8Array[], offset: number, callback: Callback<number>): void {
+    const only = buffers.length === 1 ? buffers[0] : undefined;
+    if (only === undefined) fs.writev(fdOf(file), buffers, offset, callback);
+    else fs.write(fdOf(file), only, 0, only.length, offset, callback);
+  }
+
+  read(file: File, target: Uint8Array, offset: number, callback: Callback<number>): void {
+    fs.read(fdOf(file), target, 0, target.length, offset, callback);
+  }
+
+  datasync(file: File, done: Done): void {
+    fs.fdatasync(fdOf(file), done);
+  }
+
+  truncate(file: File, bytes: number, done: Done): void {
+    fs.ftruncate(fdOf(file), bytes, done);
+  }
+
+  syncDir(path: string, done: Done): void {
+    fs.open(path, O_RDONLY, (openError, fd) => {
+      if (openError !== null) return done(openError);
+      fs.fsync(fd, (syncError) => fs.close(fd, (closeError) => done(syncError ?? closeError ?? null)));
+    });
+  }
+
+  mkdir(path: string, done: Done): void {
+    fs.mkdir(path, 0o700, done);
+  }
+
+  rename(from: string, to: string, done: Done): void {
+    fs.rename(from, to, done);
+  }
+
+  unlink(path: string, done: Done): void {
+    fs.unlink(path, done);
+  }
+
+  list(path: string, callback: Callback<readonly string[]>): void {
+    fs.readdir(path, (error, names) => callback(error, error === null ? names.sort() : []));
+  }
+
+  stat(path: string, callback: Callback<FileStat>): void {
+    fs.lstat(path, (error, stat) => {
+      const value =
+        error === null ? { kind: kindOf(stat), bytes: stat.size, links: stat.nlink } : undefined;
+      callback(error, value as FileStat);
+    });
+  }
+
+  lock(path: string, callback: Callback<FileLock>): void {
+    let lock: FileLock | IoError;
+    try {
+      lock = takeLock(path);
+    } catch (error) {
+      lock = error as IoError;
+    }
+    setImmediate(() => {
+      if (lock instanceof Error) callback(lock, undefined as never);
+      else callback(null, lock);
+    });
+  }
+}
+
+function takeLock(path: string): FileLock | IoError {
+  const fd = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  const flock = spawnSync('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] });
+  if (flock.status === 0) return new NodeFileLock(path, fd, false);
+  if (flock.error === undefined) {
+    fs.closeSync(fd);
+    return wouldBlock(path);
+  }
+  if (takePidFile(`${path}.pid`)) return new NodeFileLock(path, fd, true);
+  fs.closeSync(fd);
+  return wouldBlock(path);
+}
+
+/** Without flock(1): a file that names the owner, broken when that process is gone or is another one by now. */
+function takePidFile(path: string): boolean {
+  const self = `${process.pid} ${processStart(process.pid)}`;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      fs.writeFileSync(path, self, { flag: 'wx', mode: 0o600 });
+      return true;
+    } catch (error) {
+      if ((error as IoError).code !== 'EEXIST') throw error;
+    }
+    const [pid = '', start = ''] = fs.readFileSync(path, 'utf8').split(' ');
+    if (isAlive(Number(pid)) && processStart(Number(pid)) === start) return false;
+    fs.rmSync(path, { force: true });
+  }
+  return false;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as IoError).code === 'EPERM';
+  }
+}
+
+/** Start time and boot of a process where the system tells, so that a re-used pid is not taken for its predecessor. */
+function processStart(pid: number): string {
+  try {
+    const fields = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+    const boot = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    return `${fields[19] ?? ''}@${boot}`;
+  } catch {
+    return '';
+  }
+}
+
+function wouldBlock(path: string): IoError {
+  return Object.assign(new Error(`${path} is locked by another process`), { code: 'EWOULDBLOCK' });
+}

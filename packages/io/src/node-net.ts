@@ -1,0 +1,117 @@
+// Net over node:net. Buffers of one write leave in one writev; Nagle's delay is off.
+
+import * as net from 'node:net';
+import type { Callback, Conn, ConnHandlers, Done, IoError, Listener, Net } from './world.ts';
+
+const silent: ConnHandlers = { onData() {}, onDrain() {}, onClose() {} };
+
+class NodeConn implements Conn {
+  readonly remote: string;
+  readonly #socket: net.Socket;
+  #handlers: ConnHandlers = silent;
+  #error: IoError | null = null;
+
+  constructor(socket: net.Socket, remote: string) {
+    this.#socket = socket;
+    this.remote = remote;
+    socket.setNoDelay(true);
+    socket.on('connect', () => this.#handlers.onOpen?.());
+    socket.on('data', (chunk: Uint8Array) => this.#handlers.onData(chunk));
+    socket.on('drain', () => this.#handlers.onDrain());
+    socket.on('error', (error: IoError) => {
+      this.#error = error;
+    });
+    socket.on('close', () => this.#handlers.onClose(this.#error));
+  }
+
+  attach(handlers: ConnHandlers): void {
+    this.#handlers = handlers;
+  }
+
+  get pendingBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  write(buffers: readonly Uint8Array[], written?: Done): boolean {
+    const socket = this.#socket;
+    const last = buffers.length - 1;
+    const done =
+      written === undefined ? undefined : (error?: Error | null) => written(error ?? null);
+    if (socket.destroyed) {
+      // A destroyed socket still owes its caller the one answer.
+      if (done !== undefined) setImmediate(() => done(new Error('the connection is closed')));
+      return true;
+    }
+    if (last === 0) return socket.write(buffers[0] as Uint8Array, done);
+    socket.cork();
+    let below = true;
+    for (let i = 0; i <= last; i++) {
+      below = socket.write(buffers[i] as Uint8Array, i === last ? done : undefined);
+    }
+    socket.uncork();
+    return below && !socket.writableNeedDrain;
+  }
+
+  pauseReading(): void {
+    this.#socket.pause();
+  }
+
+  resumeReading(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+export class NodeNet implements Net {
+  listen(
+    address: string,
+    accept: (conn: Conn) => ConnHandlers | null,
+    callback: Callback<Listener>,
+  ): void {
+    const { host, port } = parseAddress(address);
+    const server = net.createServer({ noDelay: true }, (socket) => {
+      const conn = new NodeConn(socket, `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`);
+      const handlers = accept(conn);
+      if (handlers === null) conn.destroy();
+      else conn.attach(handlers);
+    });
+    server.once('error', (error: IoError) => callback(error, undefined as never));
+    server.listen(port, host, () => {
+      server.removeAllListeners('error');
+      server.on('error', () => {}); // a failed accept (EMFILE) leaves the listener as it is
+      const bound = server.address() as net.AddressInfo;
+      callback(null, {
+        address: formatAddress(bound.address, bound.port),
+        close: (done) => void server.close(() => done()),
+      });
+    });
+  }
+
+  dial(address: string, handlers: ConnHandlers): Conn {
+    const conn = new NodeConn(net.connect(parseAddress(address)), address);
+    conn.attach(handlers);
+    return conn;
+  }
+}
+
+/** Splits `host:port` or `[v6]:port`. Throws RangeError on anything else. */
+export function parseAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65_535) {
+    throw new RangeError(`address must be host:port, not ${JSON.stringify(address)}`);
+  }
+  return { host, port };
+}
+
+function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

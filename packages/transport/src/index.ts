@@ -1,0 +1,12 @@
+export {
+  type Lane,
+  lanes,
+  type Peer,
+  type PeerOptions,
+  ReceivedFrame,
+  type Transport,
+  type TransportCounters,
+  type TransportEvents,
+  type TransportOptions,
+  type TransportWorld,
+} from './api.ts';

@@ -1,0 +1,182 @@
+// The seam between the log and the host: what a host may ask of the log, and what it is told.
+//
+// Laying is synchronous: a record stands in the current slab, is readable, and has its place in the stream the moment the
+// call returns. A turn ends with endTurn(); records become durable in stream order, batch by batch, and a batch never
+// ends inside a turn unless the turn is longer than a batch may be. One batch is in flight at a time.
+//
+// The stream position of a record is its byte position in the image of everything laid since this opening (batch headers,
+// padding and filler records included), a number that only grows; two records laid one after the other in the same batch
+// are adjacent in it.
+
+import type { Clock, Disk, Done, FlotillaError, Rng } from '@flotilla/io';
+
+export interface WalWorld {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly disk: Disk;
+}
+
+export interface WalOptions {
+  readonly directory: string;
+  /** Make a new store in an absent or empty directory; without it an absent store is refused (WAL_ABSENT). */
+  readonly create: boolean;
+  /** With `create`: this directory's identity as a member, 1..2^53-1, written into STORE. Else: what STORE must say, 0 = anything. */
+  readonly instance: number;
+  /** Size of a segment file, default 64 MiB. */
+  readonly segmentBytes?: number;
+  /** Largest entry, default 8 MiB. */
+  readonly entryBytesMax?: number;
+  /** Slabs kept in memory after they are written, default 64 MiB. */
+  readonly cacheBytes?: number;
+  /** All segments together, default 4 GiB: over it `isFull` says so and entries are refused. */
+  readonly walBytesMax?: number;
+  /** `none` is for tests and measurements: batches carry a flag that says so. */
+  readonly syncMethod?: 'fdatasync' | 'none';
+  /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
+  readonly suspectTail?: 'refuse' | 'discard';
+  /** Informational lines (torn tail dropped, slow sync). */
+  readonly onInfo?: (line: string) => void;
+}
+
+/** A member's identity as a vote names it; all zero = none. */
+export interface VoteIdentity {
+  readonly nodeId: number;
+  readonly generation: number;
+  readonly instance: number;
+}
+
+export interface WalTermEnd {
+  readonly term: number;
+  readonly lastIndex: number;
+}
+
+/** A group as recovery found it. */
+export interface RecoveredGroup {
+  readonly slot: number;
+  readonly groupId: number;
+  readonly generation: number;
+  readonly replicaId: number;
+  /** The bytes given to openGroup. */
+  readonly config: Uint8Array;
+  readonly term: number;
+  readonly vote: VoteIdentity;
+  readonly commit: number;
+  readonly firstIndex: number;
+  readonly prevTerm: number;
+  readonly lastIndex: number;
+  readonly termEnds: readonly WalTermEnd[];
+}
+
+export interface RecoveryReport {
+  /** `created`: a new store; `clean`: closed in good order; `torn`: an un-acknowledged tail was dropped. */
+  readonly verdict: 'created' | 'clean' | 'cleanEnd' | 'torn';
+  /** Highest batch known to have been acknowledged. */
+  readonly witnessedSeq: number;
+  readonly lastSeq: number;
+  readonly discardedBytes: number;
+  readonly carriedBatches: number;
+  readonly groups: number;
+  readonly bytesScanned: number;
+  readonly elapsedMs: number;
+}
+
+/** Where an ENTRIES record stands in memory; filled by lookups, so that they allocate nothing. */
+export class RecordRef {
+  /** Memory the record stands in. After lookup(): a slab, valid until the caller returns to the event loop. */
+  bytes: Uint8Array = new Uint8Array(0);
+  /** Offset of the record's head; its block begins recordHeadBytes later. */
+  at = 0;
+  /** Bytes of the record, head and padding included. */
+  recLen = 0;
+  /** Entries of its block that are live start and end here; the block may hold more on both sides (a dropped suffix or prefix). */
+  firstIndex = 0;
+  lastIndex = 0;
+  term = 0;
+}
+
+export interface WalCounters {
+  batches: number;
+  syncs: number;
+  batchBytes: number;
+  recordBytes: number;
+  readsFromDisk: number;
+  rotations: number;
+}
+
+export interface Wal {
+  /** Identity of the stream, 16 bytes, and of the directory as a member; number of openings. */
+  readonly storeUuid: Uint8Array;
+  readonly instance: number;
+  readonly epoch: number;
+  readonly report: RecoveryReport;
+  readonly counters: Readonly<WalCounters>;
+  /** Bytes of all segments on disk. */
+  readonly walBytes: number;
+  /** No room for more entries; other records are still taken. */
+  readonly isFull: boolean;
+  /** Bytes laid and not yet durable: the host refuses proposals above its cap. */
+  readonly pendingBytes: number;
+  /** Set once a write or sync failed: nothing is durable any more after that. */
+  readonly poisoned: FlotillaError | null;
+
+  /** Groups found at open, in order of id. */
+  recoveredGroups(): readonly RecoveredGroup[];
+  /** Lays GROUP_OPEN and answers the group's slot, a small number for all other calls. Throws GROUP_EXISTS. */
+  openGroup(groupId: number, generation: number, replicaId: number, config: Uint8Array): number;
+
+  /** Lays HARDSTATE. Where only `commit` moved use noteCommit: it needs no sync of its own. */
+  layHardState(slot: number, term: number, vote: VoteIdentity, commit: number): void;
+  /** Remembers a commit index: it rides in a later batch, at most a second late while other data flows. */
+  noteCommit(slot: number, commit: number): void;
+  /** Lays TRUNCATE_SUFFIX: drops the entries from `from` on. */
+  layTruncate(slot: number, from: number): void;
+  /**
+   * Makes room for an ENTRIES record with a block of `blockBytes` and writes its head. The caller then writes the block
+   * at `slab.bytes[slab.at...]` (or copies a verified one there) and calls finishEntries. firstIndex <= last drops the
+   * suffix from it on. Sets `entriesBytes` and `entriesAt`.
+   */
+  beginEntries(slot: number, firstIndex: number, count: number, term: number, blockBytes: number): void;
+  /** After beginEntries: the slab and the offset of the block in it. */
+  readonly entriesBytes: Uint8Array;
+  readonly entriesAt: number;
+  /** Stream position of the record begun (its head). */
+  readonly entriesPosition: number;
+  /** Publishes the record begun. */
+  finishEntries(): void;
+
+  /** Stream position of what is laid next. */
+  readonly position: number;
+  /**
+   * Ends the turn: all records laid are durable once `durablePosition` reaches the answer. Starts the write where none is
+   * in flight; else the records wait and gather with those of later turns.
+   */
+  endTurn(): number;
+  readonly durablePosition: number;
+
+  /** Fills `ranges` with the memory of the stream from `from` to `to` (both laid by this opening and still in memory; else false). */
+  rangesBetween(from: number, to: number, ranges: Uint8Array[]): boolean;
+  /** Keeps the memory of that part of the stream from being reused, until unpin with the same two numbers. */
+  pin(from: number, to: number): void;
+  unpin(from: number, to: number): void;
+
+  /** Finds the ENTRIES record that holds `index` of the group: true = `ref` is filled from memory, false = it must be loaded. Throws RangeError where the log has no such index. */
+  lookup(slot: number, index: number, ref: RecordRef): boolean;
+  /**
+   * Reads the record that holds `index` from disk and verifies it; `ref` (a new one, in memory of its own) stays valid.
+   * Fails with WAL_ENTRY_CORRUPT {groupId, firstIndex, count, segment, offset} or WAL_READ_FAILED.
+   */
+  load(slot: number, index: number, callback: (error: FlotillaError | null, ref: RecordRef) => void): void;
+  /** LogView of the core for this group: block granularity, from the index alone. */
+  lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number;
+  bytesBetween(slot: number, first: number, last: number): number;
+
+  /** Waits for everything laid, marks the store clean and closes it. A poisoned log closes without touching the disk. */
+  close(done: Done): void;
+}
+
+export interface WalEvents {
+  /** Everything up to this stream position is durable. Called once a batch, after the next batch was started. */
+  onDurable(position: number): void;
+  /** The log is poisoned, once. */
+  onPoisoned(error: FlotillaError): void;
+}
