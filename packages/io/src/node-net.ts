@@ -1,9 +1,17 @@
-// Net over node:net. Buffers of one write leave in one writev; Nagle's delay is off.
+// Net over node:net. Buffers of one write leave in one writev; Nagle's delay is off. Every failure arrives as a callback
+// after the call that caused it: an address that cannot be parsed or resolved, a socket that died before it was accepted,
+// a write on a connection that is closed or closing.
 
 import * as net from 'node:net';
 import type { Callback, Conn, ConnHandlers, Done, IoError, Listener, Net } from './world.ts';
 
 const silent: ConnHandlers = { onData() {}, onDrain() {}, onClose() {} };
+
+/**
+ * The mark over which write() answers false. Node's own, 16 KiB, would say so for every frame of a busy host; a megabyte
+ * is about one frame in the making while another is on its way.
+ */
+const writableHighWaterMark = 2 ** 20;
 
 class NodeConn implements Conn {
   readonly remote: string;
@@ -35,13 +43,17 @@ class NodeConn implements Conn {
   write(buffers: readonly Uint8Array[], written?: Done): boolean {
     const socket = this.#socket;
     const last = buffers.length - 1;
-    const done =
-      written === undefined ? undefined : (error?: Error | null) => written(error ?? null);
-    if (socket.destroyed) {
-      // A destroyed socket still owes its caller the one answer.
-      if (done !== undefined) setImmediate(() => done(new Error('the connection is closed')));
-      return true;
+    if (last < 0 || socket.destroyed || socket.writableEnded) {
+      // Nothing will leave here, but the caller is still owed its one answer.
+      const error = last < 0 && !socket.destroyed ? null : closedError();
+      if (written !== undefined) setImmediate(() => written(error));
+      return !socket.writableNeedDrain;
     }
+    // Node answers a write that was cut off by destroy() as if it had succeeded.
+    const done =
+      written === undefined
+        ? undefined
+        : (error?: Error | null) => written(error ?? (socket.destroyed ? closedError() : null));
     if (last === 0) return socket.write(buffers[0] as Uint8Array, done);
     socket.cork();
     let below = true;
@@ -76,7 +88,8 @@ export class NodeNet implements Net {
     callback: Callback<Listener>,
   ): void {
     const { host, port } = parseAddress(address);
-    const server = net.createServer({ noDelay: true }, (socket) => {
+    const options = { noDelay: true, highWaterMark: writableHighWaterMark };
+    const server = net.createServer(options, (socket) => {
       const conn = new NodeConn(socket, `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`);
       const handlers = accept(conn);
       if (handlers === null) conn.destroy();
@@ -95,10 +108,28 @@ export class NodeNet implements Net {
   }
 
   dial(address: string, handlers: ConnHandlers): Conn {
-    const conn = new NodeConn(net.connect(parseAddress(address)), address);
+    const conn = new NodeConn(connect(address), address);
     conn.attach(handlers);
     return conn;
   }
+}
+
+function connect(address: string): net.Socket {
+  // writableHighWaterMark is an option of every stream; the types of net.connect leave it out.
+  const options: net.SocketConstructorOpts & { readonly writableHighWaterMark: number } = {
+    writableHighWaterMark,
+  };
+  const socket = new net.Socket(options);
+  try {
+    socket.connect(parseAddress(address));
+  } catch (error) {
+    socket.destroy(error as Error);
+  }
+  return socket;
+}
+
+function closedError(): IoError {
+  return Object.assign(new Error('the connection is closed'), { code: 'ERR_STREAM_DESTROYED' });
 }
 
 /** Splits `host:port` or `[v6]:port`. Throws RangeError on anything else. */

@@ -92,16 +92,26 @@ export interface Peer {
   /** False while the append lane is down or its socket is over its mark. Looked at when a frame is built. */
   readonly canSendAppend: boolean;
   readonly pendingBytes: number;
+  /** The largest frame body that may be sent now: the peer's limit, as its living connections named it, or our own. */
+  readonly frameBytesMax: number;
   /**
    * Sends one frame of records bytes[0, length) on a lane: `control`, or `appendAnswer` on the append lane. Copies the
-   * bytes; dropped (false) where the lane is down or over its cap.
+   * bytes; dropped (false) where the lane is down or over its cap. RangeError: `length` is 0 or above frameBytesMax,
+   * `records` above 65,535.
    */
   sendRecords(kind: number, records: number, bytes: Uint8Array, length: number): boolean;
   /**
    * Sends an append frame: heads[0, headsLength) are message heads (copied), `ranges` the shared run of records (not
-   * copied: they must not change until `written`). False: nothing was taken and `written` will not be called.
+   * copied: they must not change until `written`). False: nothing was taken and `written` will not be called. Else it is
+   * called once, with an error if the connection died. RangeError as above.
    */
-  sendAppend(records: number, heads: Uint8Array, headsLength: number, ranges: readonly Uint8Array[], written: Done): boolean;
+  sendAppend(
+    records: number,
+    heads: Uint8Array,
+    headsLength: number,
+    ranges: readonly Uint8Array[],
+    written: Done,
+  ): boolean;
   /** The peer broke the protocol above the frame: closes its connections with that reason. */
   reject(reason: string): void;
 }
@@ -112,7 +122,15 @@ export interface Transport {
   readonly counters: Readonly<TransportCounters>;
   /** Sockets that stand now, for each pair at most one a lane. */
   readonly sockets: number;
+  /** Connections that stand and belong to no lane: not proven yet, or just refused. */
+  readonly halfOpen: number;
+  /**
+   * Makes the peer known and, if our node id is the smaller one, dials it from the next turn on. Neither connects nor
+   * fails. Of a peer that is known it changes the address of the next dial and, unless 0, the instance: connections of
+   * another instance close.
+   */
   addPeer(options: PeerOptions): Peer;
   peer(nodeId: number): Peer | undefined;
+  /** Closes everything; no event follows. `written` calls may. */
   close(done: Done): void;
 }

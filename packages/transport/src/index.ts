@@ -10,3 +10,4 @@ export {
   type TransportOptions,
   type TransportWorld,
 } from './api.ts';
+export { openTransport } from './transport.ts';
