@@ -4,7 +4,7 @@ import type { LogView } from './log-view.ts';
 
 export interface CoreConfig {
   readonly nodeId: number;
-  /** Node ids of the voters, `nodeId` among them or not. Static for now; all distinct. */
+  /** Node ids of the voters, `nodeId` among them or not; all distinct, 31 at most. */
   readonly voters: readonly number[];
   /** A follower campaigns after a random time in [electionMsMin, electionMsMax) without a leader. */
   readonly electionMsMin: number;

@@ -24,7 +24,11 @@ export interface ReadyRead {
 export class Effects {
   /** Term or vote changed: they must be durable before anything in afterPersist leaves. */
   hardStateChanged = false;
-  /** The core's HardState when `hardStateChanged` (and its commit, which alone needs no sync). */
+  /**
+   * The core's HardState when `hardStateChanged`, and the commit index as it stood before this step's entries (it alone
+   * needs no sync). It must not be replaced by a newer one: laid before entries that it covers, it would after a crash
+   * between the two commit whatever stale entries stand at those places.
+   */
   term = 0;
   /** Node id, 0 = none. The host adds the other two parts of the member's identity. */
   votedFor = 0;
@@ -36,7 +40,7 @@ export class Effects {
   appendLast = 0;
   readonly messages: MessageList = new MessageList();
   readonly afterPersist: MessageList = new MessageList();
-  /** New commitIndex, 0 = unchanged. */
+  /** New commitIndex, 0 = unchanged. May be noted in the log behind the entries of this step, never before them. */
   committedTo = 0;
   /**
    * Of a `propose` step: the index of its first entry, or 0 where it was refused (not leader).

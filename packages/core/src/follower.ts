@@ -1,0 +1,115 @@
+// The follower's side of replication (Raft §5.3): verify, append, answer; commit no further than was verified.
+//
+// 1. A suffix is dropped only from the first entry whose term differs: an append that is late or arrives twice finds
+//    all of its entries in place and drops nothing behind them (akka-raft #66).
+// 2. The answer names exactly the last index that this message covered. What stands behind it may be another leader's.
+// 3. The commit index moves to min(the leader's, verifiedIndex): heartbeats overtake appends, and a heartbeat that
+//    arrives before the conflicting suffix was replaced must not commit it.
+// 4. Answers leave when all that was handed to the log is durable.
+
+import { assert } from './assert.ts';
+import type { Effects } from './effects.ts';
+import { type Message, messageKinds } from './message.ts';
+import { becomeFollower } from './roles.ts';
+import { advanceCommit, type CoreState, pushMessage, termAnswers } from './state.ts';
+
+/** Takes `m`'s sender for the leader of our term. False where that cannot be: its message is dropped. */
+function isHeard(s: CoreState, m: Message, nowMs: number, out: Effects): boolean {
+  if (s.role === 'follower' && s.leader === m.from && s.term === m.term) {
+    s.timerBaseMs = nowMs;
+    return true;
+  }
+  if (m.term === s.term && s.leader !== 0) {
+    // A second leader of one term: somebody lies, or is broken. The first one stays.
+    s.ignoredCount++;
+    return false;
+  }
+  becomeFollower(s, m.term, m.from, nowMs, out);
+  return true;
+}
+
+export function onAppend(s: CoreState, m: Message, nowMs: number, out: Effects): void {
+  if (m.term < s.term) {
+    answerAppend(s, m, false, 0, 0, out);
+    return;
+  }
+  if (!isHeard(s, m, nowMs, out)) return;
+  const runs = s.runs;
+  const { prevIndex, lastIndex } = m;
+  if (prevIndex < runs.firstIndex - 1) {
+    // It begins below what was compacted, all of which is committed, and so is in every later leader's log.
+    answerAppend(s, m, true, s.commitIndex, 0, out);
+    return;
+  }
+  if (prevIndex > runs.lastIndex || runs.termAt(prevIndex) !== m.prevTerm) {
+    // What is committed here is in the leader's log, so no probe below it can be needed.
+    const notAbove = runs.lastIndexNotAbove(prevIndex, m.prevTerm);
+    const hint = Math.max(notAbove, s.commitIndex);
+    answerAppend(s, m, false, hint, runs.termAt(hint), out);
+    return;
+  }
+  if (lastIndex > prevIndex) {
+    const first = firstMissing(s, m);
+    if (first <= s.commitIndex) {
+      // No leader contradicts a committed entry. Whatever this is, it does not touch the log.
+      s.ignoredCount++;
+      return;
+    }
+    if (first <= lastIndex) appendFrom(s, m, first, out);
+  }
+  if (lastIndex > s.verifiedIndex) s.verifiedIndex = lastIndex;
+  advanceCommit(s, Math.min(m.commit, s.verifiedIndex), out);
+  answerAppend(s, m, true, lastIndex, 0, out);
+}
+
+/**
+ * The first entry of the message that is not in the log as it says: missing, or of another term there. One more than
+ * its last index where all are held. An entry is known by index and term (log matching, Raft §5.3).
+ */
+function firstMissing(s: CoreState, m: Message): number {
+  const runs = s.runs;
+  const first = m.prevIndex + 1;
+  if (first > runs.lastIndex || runs.termAt(first) !== m.entriesTerm) return first;
+  return Math.min(runs.runEnd(first), m.lastIndex) + 1;
+}
+
+function appendFrom(s: CoreState, m: Message, first: number, out: Effects): void {
+  const runs = s.runs;
+  assert(out.appendLast === 0, 'effects that append are carried out before the next append');
+  if (first <= runs.lastIndex) {
+    assert(first > s.commitIndex, 'nothing committed is dropped');
+    runs.truncate(first - 1);
+    out.truncateFrom = first;
+    // A correct leader never contradicts what it has shown us; after a wrong one nothing stays verified.
+    if (s.verifiedIndex >= first) s.verifiedIndex = first - 1;
+  }
+  runs.append(m.lastIndex, m.entriesTerm);
+  out.appendFirst = first;
+  out.appendLast = m.lastIndex;
+}
+
+function answerAppend(
+  s: CoreState,
+  m: Message,
+  granted: boolean,
+  index: number,
+  hintTerm: number,
+  out: Effects,
+): void {
+  const answer = pushMessage(s, out.afterPersist, messageKinds.appendAnswer, m.from);
+  answer.granted = granted;
+  answer.index = index;
+  answer.hintTerm = hintTerm;
+  answer.stream = m.stream;
+}
+
+export function onHeartbeat(s: CoreState, m: Message, nowMs: number, out: Effects): void {
+  const isCurrent = m.term >= s.term;
+  if (isCurrent) {
+    if (!isHeard(s, m, nowMs, out)) return;
+    advanceCommit(s, Math.min(m.commit, s.verifiedIndex), out);
+  }
+  const answer = pushMessage(s, termAnswers(s, out), messageKinds.heartbeatAnswer, m.from);
+  // To a deposed leader only our term matters; its question must not be answered.
+  answer.token = isCurrent ? m.token : 0;
+}

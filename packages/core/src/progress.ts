@@ -1,0 +1,137 @@
+// What a leader knows about one follower, and the window of append messages that are under way to it.
+//
+// Two states. *Probing*: where the logs agree is not known; one append is under way at a time (`probeSent`), and it is
+// sent again only when an answer to a later heartbeat shows that the peer lives. *Replicating*: the logs agree up to
+// `match`; `next` runs ahead of the answers, and the window bounds how far.
+//
+// A stream is a run of appends that build on each other. A refusal, a lost connection and a new term begin a new one;
+// answers that name an older stream are ignored, so that one refusal is acted upon once, however many appends were
+// pipelined behind the refused one.
+//
+// Invariants:
+// 1. match < next <= lastIndex + 1.
+// 2. Replicating and the window not full: next = lastIndex + 1 after every step (nothing waits for a timer).
+// 3. The window holds last indexes in ascending order, all above match, and is empty while probing.
+
+import { assert } from './assert.ts';
+
+/** A ring of {last index, bytes} per append message. It is allocated at first use, grows by need, and can be let go. */
+export class InflightWindow {
+  count = 0;
+  bytes = 0;
+  readonly #countMax: number;
+  readonly #bytesMax: number;
+  #head = 0;
+  /** Slot i is at [2i] and [2i+1]; plain numbers, because a typed array's header outweighs a short ring. */
+  #ring: number[] = [];
+
+  constructor(countMax: number, bytesMax: number) {
+    this.#countMax = countMax;
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Full by either measure. The last message may pass `bytesMax`, so that one larger entry can travel at all. */
+  get isFull(): boolean {
+    return this.count >= this.#countMax || this.bytes >= this.#bytesMax;
+  }
+
+  add(lastIndex: number, bytes: number): void {
+    assert(!this.isFull, 'no append leaves over a full window');
+    if (this.count * 2 === this.#ring.length) this.#grow();
+    const slots = this.#ring.length / 2;
+    let slot = this.#head + this.count;
+    if (slot >= slots) slot -= slots;
+    this.#ring[slot * 2] = lastIndex;
+    this.#ring[slot * 2 + 1] = bytes;
+    this.count++;
+    this.bytes += bytes;
+  }
+
+  /** Frees all messages that end at or before `index`. */
+  freeTo(index: number): void {
+    const slots = this.#ring.length / 2;
+    while (this.count > 0 && (this.#ring[this.#head * 2] as number) <= index) {
+      this.bytes -= this.#ring[this.#head * 2 + 1] as number;
+      this.count--;
+      this.#head++;
+      if (this.#head === slots) this.#head = 0;
+    }
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.bytes = 0;
+    this.#head = 0;
+  }
+
+  /** Lets the ring's memory go; only while it is empty. */
+  release(): void {
+    assert(this.count === 0, 'only an empty window is released');
+    this.#head = 0;
+    if (this.#ring.length > 0) this.#ring = [];
+  }
+
+  /** Last index of the message `position`, 0 = the oldest. */
+  lastIndexOf(position: number): number {
+    const slots = this.#ring.length / 2;
+    return this.#ring[((this.#head + position) % slots) * 2] as number;
+  }
+
+  #grow(): void {
+    const slots = this.#ring.length / 2;
+    const grown: number[] = [];
+    for (let i = 0; i < slots; i++) {
+      const slot = (this.#head + i) % slots;
+      grown.push(this.#ring[slot * 2] as number, this.#ring[slot * 2 + 1] as number);
+    }
+    const target = Math.min(this.#countMax, Math.max(4, slots * 2));
+    while (grown.length < target * 2) grown.push(0);
+    this.#ring = grown;
+    this.#head = 0;
+  }
+}
+
+export class Progress {
+  readonly nodeId: number;
+  /** The follower's durable log agrees with ours up to here. */
+  match = 0;
+  /** First entry of the next append. */
+  next: number;
+  isProbing = true;
+  probeSent = false;
+  stream: number;
+  /** When the last append or heartbeat, the last append, and the last answer of this term came to pass. */
+  lastSentMs: number;
+  lastAppendMs: number;
+  lastAnswerMs: number;
+  /** Newest read round that this peer has answered. */
+  readToken = 0;
+  readonly window: InflightWindow;
+
+  constructor(nodeId: number, next: number, stream: number, nowMs: number, window: InflightWindow) {
+    this.nodeId = nodeId;
+    this.next = next;
+    this.stream = stream;
+    this.lastSentMs = nowMs;
+    this.lastAppendMs = nowMs;
+    this.lastAnswerMs = nowMs;
+    this.window = window;
+  }
+
+  /** A new stream that begins with a probe for entry `next`. */
+  startProbe(next: number, stream: number): void {
+    assert(next > this.match, 'a probe begins above what is known to match');
+    this.next = next;
+    this.isProbing = true;
+    this.probeSent = false;
+    this.stream = stream;
+    this.window.clear();
+  }
+
+  startReplicating(): void {
+    this.isProbing = false;
+    this.probeSent = false;
+    this.next = this.match + 1;
+    this.window.clear();
+  }
+}

@@ -1,0 +1,248 @@
+// RaftCore: one replica of one Raft group as a pure state machine. The same config, boot state and events give the same
+// effects on every machine; nothing here knows of time, randomness, promises, bytes or other packages.
+//
+// This file holds the public face and the dispatch. What happens stands in one file per concern:
+//   roles.ts        the four roles and the ways between them
+//   election.ts     campaigns and votes            follower.ts    taking appends and heartbeats
+//   replication.ts  appends, commits, ticks of a leader (progress.ts: what it knows of each follower)
+//   read-index.ts   linearizable reads             term-runs.ts   the terms of the log
+//   message-check.ts  what a peer may say at all   invariants.ts  what must hold after every step
+//
+// Caller's duties: steps are not nested; times never go back; Effects are carried out as effects.ts says. A step throws
+// only AssertionFailure, and then this replica must not be stepped again.
+
+import { assert } from './assert.ts';
+import type { CoreBoot, CoreConfig } from './config.ts';
+import type { Effects, Role } from './effects.ts';
+import { campaign, countOwnVote, onVoteAnswer, onVoteRequest } from './election.ts';
+import type { CoreEvent } from './event.ts';
+import { onAppend, onHeartbeat } from './follower.ts';
+import { checkInvariants } from './invariants.ts';
+import { type Message, messageKinds } from './message.ts';
+import { isSound } from './message-check.ts';
+import { onReadIndex, read } from './read-index.ts';
+import {
+  leaderTick,
+  onAppendAnswer,
+  onHeartbeatAnswer,
+  onPeerBack,
+  onPeerLost,
+  ownEntriesDurable,
+  propose,
+} from './replication.ts';
+import { becomeFollower } from './roles.ts';
+import { CoreState, peerOf, voterPosition } from './state.ts';
+
+/** What a leader knows of one voter, as of the call. */
+export interface ProgressView {
+  readonly nodeId: number;
+  /** Durable there up to here; for the leader itself only entries of its own term are counted. */
+  readonly match: number;
+  readonly next: number;
+  readonly isProbing: boolean;
+  readonly stream: number;
+  readonly inflightMessages: number;
+  readonly inflightBytes: number;
+  /** When its last answer of this term arrived; Infinity for the leader itself. */
+  readonly lastAnswerMs: number;
+}
+
+export class RaftCore {
+  readonly #state: CoreState;
+
+  /** Throws RangeError where config or boot state make no sense. */
+  constructor(config: CoreConfig, boot: CoreBoot, nowMs: number) {
+    this.#state = new CoreState(config, boot, nowMs);
+  }
+
+  get nodeId(): number {
+    return this.#state.nodeId;
+  }
+  get role(): Role {
+    return this.#state.role;
+  }
+  get term(): number {
+    return this.#state.term;
+  }
+  /** Node id, 0 = none. */
+  get votedFor(): number {
+    return this.#state.votedFor;
+  }
+  /** Node id, 0 = unknown. */
+  get leader(): number {
+    return this.#state.leader;
+  }
+  get commitIndex(): number {
+    return this.#state.commitIndex;
+  }
+  get firstIndex(): number {
+    return this.#state.runs.firstIndex;
+  }
+  get lastIndex(): number {
+    return this.#state.runs.lastIndex;
+  }
+  get voters(): readonly number[] {
+    return this.#state.voters;
+  }
+  /**
+   * Monotonic time at which a tick is due, Infinity = none. Compare after each step: it moves to an earlier time only
+   * when the role changes. A tick that comes early does nothing; one that finds the leader was heard meanwhile only
+   * moves the deadline on.
+   */
+  get deadlineMs(): number {
+    return this.#state.deadlineMs;
+  }
+  /** Messages that were dropped because no correct peer sends them, or sends them to this group. */
+  get ignoredCount(): number {
+    return this.#state.ignoredCount;
+  }
+
+  /**
+   * Term of the entry at `index`. 0 for index 0, and for every index whose term is not known here: beyond the last one,
+   * or more than one below the first.
+   */
+  termAt(index: number): number {
+    return this.#state.runs.termAt(index);
+  }
+
+  /** A leader's view of a voter, itself included; null on any other replica and for any other id. */
+  progress(nodeId: number): ProgressView | null {
+    const s = this.#state;
+    if (s.role !== 'leader') return null;
+    if (nodeId === s.nodeId) {
+      return {
+        nodeId,
+        match: s.selfMatch,
+        next: s.runs.lastIndex + 1,
+        isProbing: false,
+        stream: 0,
+        inflightMessages: 0,
+        inflightBytes: 0,
+        lastAnswerMs: Number.POSITIVE_INFINITY,
+      };
+    }
+    const p = peerOf(s, nodeId);
+    if (p === null) return null;
+    return {
+      nodeId,
+      match: p.match,
+      next: p.next,
+      isProbing: p.isProbing,
+      stream: p.stream,
+      inflightMessages: p.window.count,
+      inflightBytes: p.window.bytes,
+      lastAnswerMs: p.lastAnswerMs,
+    };
+  }
+
+  /** Throws AssertionFailure where an invariant does not hold. Costs O(terms); for tests and simulation. */
+  checkInvariants(): void {
+    checkInvariants(this.#state);
+  }
+
+  step(event: CoreEvent, nowMs: number, out: Effects): void {
+    const s = this.#state;
+    switch (event.kind) {
+      case 'message':
+        receive(s, event.message, nowMs, out);
+        return;
+      case 'propose':
+        propose(s, event.count, event.bytes, nowMs, out);
+        return;
+      case 'persisted':
+        if (event.term > s.durableTerm) {
+          assert(event.term <= s.term, 'what became durable was our term once');
+          s.durableTerm = event.term;
+        }
+        if (s.role === 'leader') {
+          // Only entries of the own term are counted. They were laid once: index and term name one write of them.
+          if (event.indexTerm === s.term) ownEntriesDurable(s, event.index, nowMs, out);
+        } else if (s.role === 'candidate') {
+          if (event.term === s.term && event.votedFor === s.nodeId) countOwnVote(s, nowMs, out);
+        }
+        return;
+      case 'tick':
+        tick(s, nowMs, out);
+        return;
+      case 'read':
+        read(s, nowMs, out);
+        return;
+      case 'campaign':
+        campaign(s, event.preVote, nowMs, out);
+        return;
+      case 'peerLost':
+        onPeerLost(s, event.nodeId);
+        return;
+      case 'peerBack':
+        onPeerBack(s, event.nodeId, nowMs, out);
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+}
+
+function unreachable(event: never): never {
+  throw new RangeError(`not a core event: ${String((event as { kind: unknown }).kind)}`);
+}
+
+function tick(s: CoreState, nowMs: number, out: Effects): void {
+  if (nowMs < s.deadlineMs) return;
+  if (s.role === 'leader') {
+    leaderTick(s, nowMs, out);
+    return;
+  }
+  // Hearing from the leader moved only the base; the deadline follows here, once a time-out and not once a message.
+  const dueMs = s.timerBaseMs + s.timeoutMs;
+  if (nowMs < dueMs) s.deadlineMs = dueMs;
+  else campaign(s, s.config.preVote, nowMs, out);
+}
+
+function receive(s: CoreState, m: Message, nowMs: number, out: Effects): void {
+  if (m.from === s.nodeId || voterPosition(s, m.from) < 0 || !isSound(m)) {
+    s.ignoredCount++;
+    return;
+  }
+  switch (m.kind) {
+    case messageKinds.append:
+      onAppend(s, m, nowMs, out);
+      return;
+    case messageKinds.heartbeat:
+      onHeartbeat(s, m, nowMs, out);
+      return;
+    case messageKinds.preVote:
+    case messageKinds.vote:
+      onVoteRequest(s, m, nowMs, out);
+      return;
+    case messageKinds.preVoteAnswer:
+      // A granted one names the term that was asked for, which nobody has taken yet.
+      if (m.granted || !isLate(s, m, nowMs, out)) onVoteAnswer(s, m, nowMs, out);
+      return;
+    case messageKinds.voteAnswer:
+      if (!isLate(s, m, nowMs, out)) onVoteAnswer(s, m, nowMs, out);
+      return;
+    case messageKinds.appendAnswer:
+      if (!isLate(s, m, nowMs, out)) onAppendAnswer(s, m, nowMs, out);
+      return;
+    case messageKinds.heartbeatAnswer:
+      if (!isLate(s, m, nowMs, out)) onHeartbeatAnswer(s, m, nowMs, out);
+      return;
+    case messageKinds.readIndex:
+      if (m.term > s.term) becomeFollower(s, m.term, 0, nowMs, out);
+      onReadIndex(s, m, nowMs, out);
+      return;
+    case messageKinds.readIndexAnswer:
+      // The core asks no leader for an index: its host does, and takes the answer before it comes here.
+      isLate(s, m, nowMs, out);
+      return;
+    default:
+      return;
+  }
+}
+
+/** An answer of another term than ours is no answer to us; a higher term is taken from it all the same. */
+function isLate(s: CoreState, m: Message, nowMs: number, out: Effects): boolean {
+  if (m.term > s.term) becomeFollower(s, m.term, 0, nowMs, out);
+  else if (m.term === s.term) return false;
+  return true;
+}
