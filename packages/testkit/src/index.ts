@@ -1,1 +1,34 @@
-export {};
+export {
+  applyCrash,
+  type CrashPolicy,
+  type CrashWeights,
+  crashAfterOrder,
+  crashWithout,
+  keepEverything,
+  loseEverything,
+  randomCrash,
+  type WriteOutcome,
+} from './disk-crash.ts';
+export {
+  type DiskCall,
+  type DiskLatency,
+  type DiskOp,
+  defaultDiskLatency,
+  type FaultEffect,
+  type FaultRule,
+  PlannedFault,
+} from './disk-faults.ts';
+export { DiskImage } from './disk-image.ts';
+export { DiskSurgery } from './disk-surgery.ts';
+export type { PendingName, PendingWrite } from './disk-tree.ts';
+export { QueueScheduler } from './queue-scheduler.ts';
+export { type DiskScheduler, SimDisk, type SimDiskOptions } from './sim-disk.ts';
+export {
+  type KernelOptions,
+  type RunEnd,
+  type RunLimits,
+  SimEvent,
+  SimKernel,
+  SimOwner,
+} from './sim-kernel.ts';
+export { SimRng } from './sim-rng.ts';
