@@ -1,0 +1,133 @@
+// Encodes commands into blocks, once, straight from the port's arena into the log's slab.
+
+import {
+  alignUp,
+  blockBytesMax,
+  blockBytesOf,
+  blockHeaderBytes,
+  blockTableSlotBytes,
+  entryTypes,
+  payloadCodecs,
+  putU32,
+  recordAlignment,
+  recordHeadBytes,
+  sealBlockInRecord,
+  tableSlot,
+} from '@flotilla/codec';
+import type { Wal } from '@flotilla/wal';
+import { copyBytes } from './incoming-append.ts';
+import type { SubmissionBatch } from './port.ts';
+import type { Replica } from './replica.ts';
+
+export class BlockWriter {
+  readonly #wal: Wal;
+  /** Of the last writeChain: where its records begin and end in the stream. */
+  firstPosition = 0;
+  endPosition = 0;
+  payloadBytes = 0;
+  /** Of the last writeChain: the first command that was over the group's share, or -1. */
+  restOfChain = -1;
+
+  constructor(wal: Wal) {
+    this.#wal = wal;
+  }
+
+  /**
+   * Lays the commands of the chain that starts at `head` as blocks from index `first` on, of at most `bytesMax` bytes in
+   * all (but at least one block), files who waits for them, and fills replica.laid. Answers their count.
+   */
+  writeChain(
+    replica: Replica,
+    batch: SubmissionBatch,
+    head: number,
+    first: number,
+    term: number,
+    bytesMax: number,
+  ): number {
+    const { lengths, next } = batch;
+    replica.laid.length = 0;
+    this.payloadBytes = 0;
+    let index = first;
+    let at = head;
+    let laidBytes = 0;
+    while (at >= 0) {
+      // Measure a block, then write it.
+      let count = 0;
+      let payloadBytes = 0;
+      let end = at;
+      while (end >= 0) {
+        const length = lengths[end] as number;
+        if (count > 0 && blockBytesOf(count + 1, payloadBytes + length) > blockBytesMax) break;
+        count++;
+        payloadBytes += length;
+        end = next[end] as number;
+      }
+      laidBytes += blockBytesOf(count, payloadBytes);
+      if (index > first && laidBytes > bytesMax) break;
+      this.#writeBlock(replica, batch, at, { firstIndex: index, count, term, payloadBytes });
+      this.payloadBytes += payloadBytes;
+      index += count;
+      at = end;
+    }
+    this.restOfChain = at;
+    return index - first;
+  }
+
+  #writeBlock(
+    replica: Replica,
+    batch: SubmissionBatch,
+    head: number,
+    block: { firstIndex: number; count: number; term: number; payloadBytes: number },
+  ): void {
+    const wal = this.#wal;
+    const { firstIndex, count, term, payloadBytes } = block;
+    const { arena, lengths, next, offsets, tickets } = batch;
+    const blockBytes = blockBytesOf(count, payloadBytes);
+    wal.beginEntries(replica.slot, firstIndex, count, term, blockBytes);
+    const bytes = wal.entriesBytes;
+    const at = wal.entriesAt;
+    let slotAt = at + blockHeaderBytes;
+    let payloadAt = slotAt + blockTableSlotBytes * count;
+    let item = head;
+    for (let i = 0; i < count; i++) {
+      const length = lengths[item] as number;
+      putU32(bytes, slotAt, tableSlot(length, payloadCodecs.raw, entryTypes.command));
+      copyBytes(arena, offsets[item] as number, length, bytes, payloadAt);
+      replica.pushWait(firstIndex + i, tickets[item] as number);
+      slotAt += blockTableSlotBytes;
+      payloadAt += length;
+      item = next[item] as number;
+    }
+    this.#seal(replica, firstIndex, count, term, blockBytes);
+  }
+
+  /** Lays the blank entry with which a leader opens its term. */
+  writeBlank(replica: Replica, index: number, term: number): void {
+    const wal = this.#wal;
+    const blockBytes = blockBytesOf(1, 0);
+    replica.laid.length = 0;
+    wal.beginEntries(replica.slot, index, 1, term, blockBytes);
+    putU32(
+      wal.entriesBytes,
+      wal.entriesAt + blockHeaderBytes,
+      tableSlot(0, payloadCodecs.raw, entryTypes.blank),
+    );
+    this.#seal(replica, index, 1, term, blockBytes);
+  }
+
+  #seal(
+    replica: Replica,
+    firstIndex: number,
+    count: number,
+    term: number,
+    blockBytes: number,
+  ): void {
+    const wal = this.#wal;
+    sealBlockInRecord(wal.entriesBytes, wal.entriesAt, { firstIndex, term, count, blockBytes });
+    const position = wal.entriesPosition;
+    wal.finishEntries();
+    if (replica.laid.length === 0) this.firstPosition = position;
+    this.endPosition = position + alignUp(recordHeadBytes + blockBytes, recordAlignment);
+    replica.laid.push(firstIndex, firstIndex + count - 1, position, this.endPosition);
+  }
+}

@@ -1,0 +1,781 @@
+// The engine of a host: all its replicas, one log, one transport, turned in turns.
+//
+// A turn is everything between two `nextTurn`s of the clock. Frames are stepped as they arrive, because the bytes of an
+// append are valid only then; what the steps ask for is carried out at once into memory (records into the log's slab,
+// messages into the frames of peers). When the turn runs, it adds what is due (durable entries, timers, calls), sends one
+// frame a lane and peer, ends the turn in the log (which starts the write where none is in flight), and applies what is
+// committed. Nothing here is O(groups) unless every group has something to do.
+//
+// Order that safety rests on:
+// 1. A HardState is laid before the entries of the same step: every prefix of the log is a state that existed.
+// 2. Messages that promise something are held until the position at which the turn ended is durable.
+// 3. `persisted` is stepped for what was true at the end of a turn, once that position is durable.
+// 4. The durable callback sends and posts; it never steps a core.
+
+import { frameKinds } from '@flotilla/codec';
+import { type CoreEvent, Effects, Message, messageKinds } from '@flotilla/core';
+import { AssertionFailure, type Clock, FlotillaError } from '@flotilla/io';
+import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
+import { RecordRef, type VoteIdentity, type Wal, type WalEvents } from '@flotilla/wal';
+import { Applier } from './applier.ts';
+import { BlockWriter } from './block-writer.ts';
+import type { CallTable } from './calls.ts';
+import { IncomingAppend } from './incoming-append.ts';
+import { EngineCounters } from './metrics.ts';
+import { frameBytesTarget, PeerLink } from './peer-link.ts';
+import { PersistQueue } from './persist-queue.ts';
+import {
+  CompletionBatch,
+  type EnginePort,
+  noTicket,
+  SubmissionBatch,
+  statusOf,
+  statusOk,
+  submissionKinds,
+} from './port.ts';
+import { memberGeneration, type ReadWait, type Replica } from './replica.ts';
+import { TimerWheel } from './timer-wheel.ts';
+import {
+  messageBytesAt,
+  messageGroupId,
+  messageSharedAt,
+  messageToGeneration,
+  readMessage,
+} from './wire.ts';
+
+/** Application of committed entries yields to the event loop after this long. */
+const applyMsMax = 10;
+/** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
+const groupShareBytes = 512 << 10;
+/** A live frame is sent before a group lays more when it holds this much. With one group's share it stays below frameBytesMax. */
+const liveBytesMax = 512 << 10;
+/** Bytes laid and not durable above which a turn takes no proposals. */
+const walPendingBytesMax = 64 << 20;
+
+const notLeader = statusOf('NOT_LEADER');
+const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
+const walFull = statusOf('WAL_FULL');
+const closed = statusOf('CLOSED');
+const groupFatal = statusOf('GROUP_FATAL');
+const walPoisoned = statusOf('WAL_POISONED');
+
+const append: number = messageKinds.append;
+const appendAnswer: number = messageKinds.appendAnswer;
+
+export interface EngineOptions {
+  readonly clock: Clock;
+  readonly calls: CallTable;
+  readonly entryBytesMax: number;
+  /** The identity that a vote for this node names. */
+  readonly voteIdentity: (nodeId: number) => VoteIdentity;
+  readonly onInfo: (line: string) => void;
+  readonly onPoisoned: (error: FlotillaError) => void;
+  /** First contact with a peer whose instance the membership left open. */
+  readonly onPeerIdentity: (nodeId: number, instance: number) => void;
+}
+
+export class Engine implements EnginePort, WalEvents, TransportEvents {
+  readonly counters: EngineCounters = new EngineCounters();
+  open: SubmissionBatch = new SubmissionBatch();
+  readonly #options: EngineOptions;
+  readonly #clock: Clock;
+  readonly #calls: CallTable;
+  readonly #wheel: TimerWheel<Replica>;
+  readonly #out: Effects = new Effects();
+  readonly #message: Message = new Message();
+  readonly #scratch: Message = new Message();
+  readonly #ref: RecordRef = new RecordRef();
+  readonly #applier: Applier = new Applier();
+  readonly #persist: PersistQueue = new PersistQueue();
+  readonly #completions: CompletionBatch = new CompletionBatch();
+  readonly #ranges: Uint8Array[] = [];
+  #wal!: Wal;
+  #incoming!: IncomingAppend;
+  #blocks!: BlockWriter;
+  /** By handle number, and by group id. */
+  readonly #replicas: Replica[] = [];
+  readonly #byGroup = new Map<number, Replica>();
+  readonly #links: PeerLink[] = [];
+  readonly #linkByNode = new Map<number, PeerLink>();
+  #spareBatch: SubmissionBatch = new SubmissionBatch();
+  #proposers: Replica[] = [];
+  #readers: Replica[] = [];
+  #toApply: Replica[] = [];
+  #toApplyLater: Replica[] = [];
+  #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
+  #positionWaits: { readonly position: number; readonly done: () => void }[] = [];
+  /** The part of the stream that this turn's live frames share; -1 = nothing yet. */
+  #liveFrom = -1;
+  #liveTo = -1;
+  #isLiveFlushDue = false;
+  #isTurnDue = false;
+  #isStopped = false;
+
+  // Reused events.
+  readonly #tick: CoreEvent = { kind: 'tick' };
+  readonly #received: CoreEvent;
+  readonly #proposed: { kind: 'propose'; count: number; bytes: number } = {
+    kind: 'propose',
+    count: 0,
+    bytes: 0,
+  };
+  readonly #persisted: {
+    kind: 'persisted';
+    term: number;
+    votedFor: number;
+    index: number;
+    indexTerm: number;
+  } = { kind: 'persisted', term: 0, votedFor: 0, index: 0, indexTerm: 0 };
+  readonly #read: CoreEvent = { kind: 'read' };
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#calls = options.calls;
+    this.#wheel = new TimerWheel(options.clock, () => this.wake());
+    this.#received = { kind: 'message', message: this.#message };
+  }
+
+  /** Once, before anything else: the log that this engine was given to as its events. */
+  attachWal(wal: Wal): void {
+    this.#wal = wal;
+    this.#incoming = new IncomingAppend(wal);
+    this.#blocks = new BlockWriter(wal);
+  }
+
+  attachPeer(peer: Peer): void {
+    const link = new PeerLink(peer, this.#wal, this.counters, () => this.wake());
+    this.#links.push(link);
+    this.#linkByNode.set(peer.nodeId, link);
+  }
+
+  get replicaCount(): number {
+    return this.#replicas.length;
+  }
+
+  replica(groupId: number): Replica | undefined {
+    return this.#byGroup.get(groupId);
+  }
+
+  replicas(): Iterable<Replica> {
+    return this.#replicas;
+  }
+
+  addReplica(replica: Replica): void {
+    this.#replicas.push(replica);
+    this.#byGroup.set(replica.groupId, replica);
+    this.#showState(replica);
+    this.#wheel.file(replica, replica.core.deadlineMs);
+    this.#queueApply(replica);
+    for (const link of this.#links) {
+      if (!replica.members.includes(link.peer.nodeId)) continue;
+      this.#step(replica, {
+        kind: link.peer.isUp('append') ? 'peerBack' : 'peerLost',
+        nodeId: link.peer.nodeId,
+      });
+    }
+    this.wake();
+  }
+
+  /** Calls back when everything laid so far is durable; never, where the log is poisoned before. */
+  whenDurable(done: () => void): void {
+    this.#positionWaits.push({ position: this.#wal.position, done });
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#isTurnDue || this.#isStopped) return;
+    this.#isTurnDue = true;
+    this.#clock.nextTurn(() => this.#turn());
+  }
+
+  /** Ends every call and every group; nothing is stepped any more. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#wheel.stop();
+    this.#failAll(closed, null);
+    for (const replica of this.#replicas) replica.stateMachine.close?.();
+  }
+
+  // ── the turn ───────────────────────────────────────────────────────────────────────────────────
+
+  #turn(): void {
+    this.#isTurnDue = false;
+    if (this.#isStopped || this.#wal.poisoned !== null) return;
+    this.counters.turns++;
+    const nowMs = this.#clock.monotonicMs();
+    this.#handleLaneChanges();
+    this.#stepPersisted();
+    this.#wheel.takeDue(nowMs, (replica) => {
+      if (replica.isFailed) return Infinity;
+      this.#step(replica, this.#tick);
+      return replica.isFailed ? Infinity : replica.core.deadlineMs;
+    });
+    this.#takeSubmissions();
+    for (const link of this.#links) if (link.hasWork) link.flush(this.#scratch);
+    this.#flushLive();
+    const position = this.#wal.endTurn();
+    this.#persist.endTurn(position);
+    for (const link of this.#links) link.endTurn(position);
+    if (position <= this.#wal.durablePosition) this.#releaseUpTo(position);
+    this.#applyCommitted(nowMs);
+    this.#deliver();
+  }
+
+  #stepPersisted(): void {
+    const due = this.#persist.takeDue();
+    if (due === null) return;
+    const event = this.#persisted;
+    for (let i = 0; i < due.count; i++) {
+      const replica = due.replicas[i] as Replica;
+      if (replica.isFailed) continue;
+      event.term = due.numbers[4 * i] as number;
+      event.votedFor = due.numbers[4 * i + 1] as number;
+      event.index = due.numbers[4 * i + 2] as number;
+      event.indexTerm = due.numbers[4 * i + 3] as number;
+      this.#step(replica, event);
+    }
+    this.#persist.recycle(due);
+  }
+
+  #takeSubmissions(): void {
+    const batch = this.open;
+    if (batch.count === 0 || this.#wal.pendingBytes > walPendingBytesMax) return;
+    this.open = this.#spareBatch;
+    for (let i = 0; i < batch.count; i++) {
+      const replica = this.#replicas[batch.groups[i] as number] as Replica;
+      switch (batch.kinds[i]) {
+        case submissionKinds.propose:
+        case submissionKinds.proposePart:
+          if (replica.chainHead < 0) {
+            replica.chainHead = i;
+            this.#proposers.push(replica);
+          } else {
+            batch.next[replica.chainTail] = i;
+          }
+          replica.chainTail = i;
+          break;
+        case submissionKinds.read:
+          if (replica.readsArrived.length === 0) this.#readers.push(replica);
+          replica.readsArrived.push(batch.tickets[i] as number);
+          break;
+        default:
+          this.#campaign(
+            replica,
+            batch.kinds[i] === submissionKinds.preVoteCampaign,
+            batch.tickets[i] as number,
+          );
+      }
+    }
+    for (const replica of this.#proposers) this.#propose(replica, batch);
+    this.#proposers.length = 0;
+    for (const replica of this.#readers) this.#startReads(replica);
+    this.#readers.length = 0;
+    batch.clear();
+    this.#spareBatch = batch;
+    if (this.open.count > 0) this.wake();
+  }
+
+  #campaign(replica: Replica, preVote: boolean, ticket: number): void {
+    if (!replica.isFailed) this.#step(replica, { kind: 'campaign', preVote });
+    this.#completions.add(ticket, replica.isFailed ? groupFatal : statusOk, 0, 0, null);
+  }
+
+  /** Seals the commands that arrived for a group into blocks and steps its core; what is over its share waits a turn. */
+  #propose(replica: Replica, batch: SubmissionBatch): void {
+    const head = replica.chainHead;
+    replica.chainHead = -1;
+    replica.chainTail = -1;
+    const core = replica.core;
+    if (replica.isFailed) return this.#refuseChain(batch, head, groupFatal, 0);
+    if (core.role !== 'leader') return this.#refuseChain(batch, head, notLeader, core.leader);
+    if (this.#wal.isFull) return this.#refuseChain(batch, head, walFull, 0);
+    if (this.#isLiveFlushDue || this.#liveTo - this.#liveFrom > liveBytesMax) this.#flushLive();
+    const first = core.lastIndex + 1;
+    const written = this.#blocks.writeChain(
+      replica,
+      batch,
+      head,
+      first,
+      core.term,
+      groupShareBytes,
+    );
+    if (this.#liveFrom < 0) this.#liveFrom = this.#blocks.firstPosition;
+    this.#liveTo = this.#blocks.endPosition;
+    replica.laidTurn = this.counters.turns;
+    for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
+      this.open.addFrom(batch, rest);
+    }
+    this.counters.proposalsTaken += written;
+    this.#proposed.count = written;
+    this.#proposed.bytes = this.#blocks.payloadBytes;
+    this.#step(replica, this.#proposed);
+  }
+
+  #refuseChain(batch: SubmissionBatch, head: number, status: number, leader: number): void {
+    for (let i = head; i >= 0; i = batch.next[i] as number) {
+      this.counters.proposalsRefused++;
+      const ticket = batch.tickets[i] as number;
+      if (ticket !== noTicket) this.#completions.add(ticket, status, leader, 0, null);
+    }
+  }
+
+  #startReads(replica: Replica): void {
+    if (replica.isFailed) return this.#refuseReads(replica, groupFatal, 0);
+    this.#step(replica, this.#read);
+    // A step that took the reads has moved their tickets to a round.
+    if (replica.readsArrived.length > 0) this.#refuseReads(replica, notLeader, replica.core.leader);
+  }
+
+  #refuseReads(replica: Replica, status: number, leader: number): void {
+    for (const ticket of replica.readsArrived)
+      this.#completions.add(ticket, status, leader, 0, null);
+    replica.readsArrived = [];
+  }
+
+  // ── one step ───────────────────────────────────────────────────────────────────────────────────
+
+  /** Steps a core and carries out what it asks for. A broken invariant stops this replica, not the host. */
+  #step(replica: Replica, event: CoreEvent): void {
+    const out = this.#out;
+    try {
+      replica.core.step(event, this.#clock.monotonicMs(), out);
+      this.#carryOut(replica, event.kind === 'propose');
+    } catch (error) {
+      this.#failReplica(replica, error);
+    }
+    out.clear();
+    if (replica.core.deadlineMs < replica.wheelDueMs && !replica.isFailed) {
+      this.#wheel.file(replica, replica.core.deadlineMs);
+    }
+  }
+
+  #carryOut(replica: Replica, isLaid: boolean): void {
+    const out = this.#out;
+    const core = replica.core;
+    const wal = this.#wal;
+    if (out.hardStateChanged) {
+      wal.layHardState(
+        replica.slot,
+        out.term,
+        this.#options.voteIdentity(out.votedFor),
+        out.commit,
+      );
+      this.#persist.note(replica);
+    }
+    if (out.truncateFrom > 0 && out.truncateFrom !== out.appendFirst) {
+      wal.layTruncate(replica.slot, out.truncateFrom);
+    }
+    if (out.appendFirst > 0) {
+      if (core.role !== 'leader') {
+        this.#incoming.lay(replica, this.#message.entriesTerm, out.appendFirst, out.appendLast);
+      } else {
+        if (!isLaid) this.#blocks.writeBlank(replica, out.appendFirst, core.term);
+        this.#persist.note(replica);
+      }
+    }
+    for (let i = 0; i < out.messages.count; i++) this.#route(replica, out.messages.at(i));
+    for (let i = 0; i < out.afterPersist.count; i++) {
+      const message = out.afterPersist.at(i);
+      const kind = message.kind === appendAnswer ? frameKinds.appendAnswer : frameKinds.control;
+      this.#linkByNode.get(message.to)?.hold(message, replica.address, kind);
+      this.wake();
+    }
+    if (out.stateChanged) this.#stateChanged(replica);
+    if (out.committedTo > 0) {
+      wal.noteCommit(replica.slot, out.committedTo);
+      this.#queueApply(replica);
+    }
+    if (out.readToken > 0) this.#joinRound(replica, out.readToken);
+    if (out.readsVoid) this.#voidReads(replica);
+    for (const read of out.reads) this.#confirmReads(replica, read.token, read.index);
+  }
+
+  #route(replica: Replica, message: Message): void {
+    const link = this.#linkByNode.get(message.to);
+    if (link === undefined) return;
+    this.wake();
+    if (message.kind !== append) {
+      link.addControl(message, replica.address);
+      return;
+    }
+    const sharedAt = this.#livePosition(replica, message);
+    if (sharedAt >= 0 && link.canSendLive(replica)) {
+      link.addLive(message, replica.address, sharedAt - this.#liveFrom);
+      this.#isLiveFlushDue ||= link.isLiveFull;
+    } else {
+      link.addAppend(replica, message);
+    }
+  }
+
+  /** Where the blocks of an append stand in this turn's shared part of the stream, or -1 where they are not all there. */
+  #livePosition(replica: Replica, message: Message): number {
+    if (this.#liveFrom < 0 || replica.laidTurn !== this.counters.turns) return -1;
+    const laid = replica.laid;
+    for (let i = 0; i < laid.length; i += 4) {
+      if (laid[i] !== message.prevIndex + 1) continue;
+      const start = laid[i + 2] as number;
+      if (start < this.#liveFrom) return -1;
+      for (let j = i; j < laid.length; j += 4) {
+        if (laid[j + 1] === message.lastIndex) return start;
+        if (laid[j + 3] !== laid[j + 6]) return -1; // the next block does not follow directly
+      }
+      return -1;
+    }
+    return -1;
+  }
+
+  #flushLive(): void {
+    this.#isLiveFlushDue = false;
+    if (this.#liveFrom < 0) return;
+    const from = this.#liveFrom;
+    const to = this.#liveTo;
+    this.#liveFrom = -1;
+    this.#liveTo = -1;
+    this.#ranges.length = 0;
+    if (!this.#wal.rangesBetween(from, to, this.#ranges)) {
+      throw new AssertionFailure('the records of this turn have left memory');
+    }
+    const ranges = this.#ranges.slice();
+    for (const link of this.#links) link.sendLive(from, to, ranges);
+  }
+
+  #stateChanged(replica: Replica): void {
+    const isLeader = replica.core.role === 'leader';
+    if (isLeader && !replica.wasLeader) this.counters.elections++;
+    if (!isLeader && replica.wasLeader) {
+      this.counters.leadershipsLost++;
+      this.#failWaits(replica, outcomeUnknown);
+    }
+    replica.wasLeader = isLeader;
+    this.#showState(replica);
+  }
+
+  #showState(replica: Replica): void {
+    const { core, view } = replica;
+    if (replica.isFailed) return;
+    view.role = core.role;
+    view.term = core.term;
+    view.leader = core.leader;
+    view.commitIndex = core.commitIndex;
+    view.lastIndex = core.lastIndex;
+    view.appliedIndex = replica.appliedIndex;
+  }
+
+  // ── reads ──────────────────────────────────────────────────────────────────────────────────────
+
+  #joinRound(replica: Replica, token: number): void {
+    this.counters.readRounds++;
+    replica.reads.push({ token, index: 0, tickets: replica.readsArrived });
+    replica.readsArrived = [];
+  }
+
+  #confirmReads(replica: Replica, token: number, index: number): void {
+    let confirmed = 0;
+    for (const wait of replica.reads) {
+      if (wait.token > token) break;
+      confirmed++;
+      wait.index = index;
+      if (index <= replica.appliedIndex) this.#answerReads(wait);
+      else replica.readsConfirmed.push(wait);
+    }
+    if (confirmed > 0) replica.reads = replica.reads.slice(confirmed);
+    if (replica.readsConfirmed.length > 0) this.#queueApply(replica);
+    this.wake();
+  }
+
+  #answerReads(wait: ReadWait): void {
+    for (const ticket of wait.tickets) {
+      this.#completions.add(ticket, statusOk, wait.index, 0, null);
+    }
+  }
+
+  #voidReads(replica: Replica): void {
+    for (const wait of replica.reads) {
+      for (const ticket of wait.tickets) {
+        this.#completions.add(ticket, notLeader, replica.core.leader, 0, null);
+      }
+    }
+    replica.reads = [];
+    this.wake();
+  }
+
+  // ── apply ──────────────────────────────────────────────────────────────────────────────────────
+
+  #queueApply(replica: Replica): void {
+    if (replica.isQueuedToApply) return;
+    replica.isQueuedToApply = true;
+    this.#toApply.push(replica);
+    this.wake();
+  }
+
+  #applyCommitted(turnStartMs: number): void {
+    const due = this.#toApply;
+    if (due.length === 0) return;
+    this.#toApply = this.#toApplyLater;
+    for (let i = 0; i < due.length; i++) {
+      const replica = due[i] as Replica;
+      replica.isQueuedToApply = false;
+      this.#applyReplica(replica);
+      if ((i & 31) === 31 && this.#clock.monotonicMs() - turnStartMs > applyMsMax) {
+        for (let j = i + 1; j < due.length; j++) this.#toApply.push(due[j] as Replica);
+        this.wake();
+        break;
+      }
+    }
+    due.length = 0;
+    this.#toApplyLater = due;
+  }
+
+  #applyReplica(replica: Replica): void {
+    const commitIndex = replica.core.commitIndex;
+    const ref = this.#ref;
+    let bytes = 0;
+    while (replica.appliedIndex < commitIndex && !replica.isLoading && !replica.isFailed) {
+      const next = replica.appliedIndex + 1;
+      if (!this.#wal.lookup(replica.slot, next, ref)) {
+        this.#loadToApply(replica, next);
+        break;
+      }
+      this.#applyRecord(replica, ref, commitIndex);
+      bytes += ref.recLen;
+      if (bytes > frameBytesTarget && replica.appliedIndex < commitIndex) {
+        this.#queueApply(replica); // the next group's turn
+        break;
+      }
+    }
+    const view = replica.view;
+    view.commitIndex = commitIndex;
+    view.appliedIndex = replica.appliedIndex;
+    view.lastIndex = replica.core.lastIndex;
+    if (replica.readsConfirmed.length > 0) this.#answerConfirmed(replica);
+  }
+
+  #applyRecord(replica: Replica, ref: RecordRef, upTo: number): void {
+    try {
+      this.counters.entriesApplied += this.#applier.apply(replica, ref, upTo, this.#completions);
+    } catch (error) {
+      this.#failReplica(replica, error);
+    }
+  }
+
+  #loadToApply(replica: Replica, index: number): void {
+    replica.isLoading = true;
+    this.#wal.load(replica.slot, index, (error, ref) => {
+      replica.isLoading = false;
+      if (this.#isStopped || replica.isFailed) return;
+      if (error !== null) this.#failReplica(replica, error);
+      else this.#applyRecord(replica, ref, replica.core.commitIndex);
+      this.#queueApply(replica);
+    });
+  }
+
+  #answerConfirmed(replica: Replica): void {
+    const waiting: ReadWait[] = [];
+    for (const wait of replica.readsConfirmed) {
+      if (wait.index <= replica.appliedIndex) this.#answerReads(wait);
+      else waiting.push(wait);
+    }
+    replica.readsConfirmed = waiting;
+  }
+
+  // ── what arrives ───────────────────────────────────────────────────────────────────────────────
+
+  onFrame(peer: Peer, frame: ReceivedFrame): void {
+    if (this.#isStopped || this.#wal.poisoned !== null) return;
+    this.#handleLaneChanges();
+    const isAppend = frame.kind === frameKinds.append;
+    const bytes = frame.bytes;
+    const end = frame.headsEnd;
+    let at = isAppend ? frame.at + 8 : frame.at;
+    let records = 0;
+    while (at < end) {
+      const recordBytes = messageBytesAt(bytes, at, end);
+      const problem =
+        recordBytes === 0 || (bytes[at] === append) !== isAppend
+          ? 'a frame holds a record that does not belong there'
+          : this.#receive(peer, frame, at);
+      if (problem !== null) {
+        peer.reject(problem);
+        break;
+      }
+      at += recordBytes;
+      records++;
+    }
+    if (at >= end && records !== frame.records)
+      peer.reject('a frame holds another number of records than it says');
+    this.wake();
+  }
+
+  /** Steps one message; answers what is wrong with it, if it breaks the protocol. */
+  #receive(peer: Peer, frame: ReceivedFrame, at: number): string | null {
+    const bytes = frame.bytes;
+    const message = this.#message;
+    this.counters.messagesReceived++;
+    if (!readMessage(bytes, at, message)) return 'a message holds a number above 2^53 - 1';
+    const groupId = messageGroupId(bytes, at);
+    const replica = this.#byGroup.get(groupId);
+    if (replica === undefined) {
+      this.counters.unknownGroupMessages++;
+      return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
+    }
+    if (messageToGeneration(bytes, at) !== memberGeneration || replica.isFailed) {
+      this.counters.messagesDropped++;
+      return null;
+    }
+    message.from = peer.nodeId;
+    message.to = 0;
+    if (message.kind === append) {
+      const sharedAt = frame.headsEnd + messageSharedAt(bytes, at);
+      const problem = this.#incoming.check(
+        message,
+        groupId,
+        bytes,
+        sharedAt,
+        frame.end,
+        this.#options.entryBytesMax,
+      );
+      if (problem !== null) {
+        this.counters.messagesDropped++;
+        return problem;
+      }
+    }
+    this.#step(replica, this.#received);
+    return null;
+  }
+
+  onLaneUp(peer: Peer, lane: Lane): void {
+    this.#laneChanged(peer, lane, true);
+  }
+
+  onLaneDown(peer: Peer, lane: Lane): void {
+    this.#laneChanged(peer, lane, false);
+  }
+
+  #laneChanged(peer: Peer, lane: Lane, isUp: boolean): void {
+    if (lane !== 'append') return;
+    // Not stepped here: the transport may call from inside a send of this engine.
+    this.#laneChanges.push({ nodeId: peer.nodeId, isUp });
+    this.wake();
+  }
+
+  #handleLaneChanges(): void {
+    if (this.#laneChanges.length === 0) return;
+    const changes = this.#laneChanges;
+    this.#laneChanges = [];
+    for (const { nodeId, isUp } of changes) {
+      if (!isUp) this.#linkByNode.get(nodeId)?.dropAppends();
+      const event: CoreEvent = { kind: isUp ? 'peerBack' : 'peerLost', nodeId };
+      for (const replica of this.#replicas) {
+        if (!replica.isFailed && replica.members.includes(nodeId)) this.#step(replica, event);
+      }
+    }
+  }
+
+  onDrain(peer: Peer): void {
+    const link = this.#linkByNode.get(peer.nodeId);
+    if (link === undefined || link.queuedAppends === 0) return;
+    link.hasWork = true;
+    this.wake();
+  }
+
+  onPeerIdentity(peer: Peer, instance: number): void {
+    this.#options.onPeerIdentity(peer.nodeId, instance);
+  }
+
+  onProblem(error: FlotillaError): void {
+    this.#options.onInfo(`${error.code}: ${error.message}`);
+  }
+
+  // ── the log's events ───────────────────────────────────────────────────────────────────────────
+
+  onDurable(position: number): void {
+    this.#releaseUpTo(position);
+    if (this.open.count > 0) this.wake();
+  }
+
+  #releaseUpTo(position: number): void {
+    for (const link of this.#links) link.release(position);
+    if (this.#persist.durable(position)) this.wake();
+    while (this.#positionWaits.length > 0) {
+      const wait = this.#positionWaits[0] as { position: number; done: () => void };
+      if (wait.position > position) break;
+      this.#positionWaits.shift();
+      wait.done();
+    }
+  }
+
+  onPoisoned(error: FlotillaError): void {
+    this.#failAll(walPoisoned, error);
+    this.#options.onPoisoned(error);
+  }
+
+  // ── failure ────────────────────────────────────────────────────────────────────────────────────
+
+  #failReplica(replica: Replica, cause: unknown): void {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const error =
+      cause instanceof FlotillaError
+        ? cause
+        : new FlotillaError(
+            'GROUP_FATAL',
+            `group ${replica.groupId} stopped: ${why}`,
+            { groupId: replica.groupId },
+            cause,
+          );
+    this.counters.groupFailures++;
+    this.#endReplica(replica, groupFatal);
+    replica.view.failure = error;
+    replica.view.role = 'failed';
+    this.#options.onInfo(error.message);
+  }
+
+  #failAll(status: number, error: FlotillaError | null): void {
+    for (const replica of this.#replicas) {
+      if (replica.isFailed) continue;
+      this.#endReplica(replica, status);
+      replica.view.failure = error;
+      replica.view.role = error === null ? 'closed' : 'failed';
+    }
+    const batch = this.open;
+    for (let i = 0; i < batch.count; i++) {
+      const ticket = batch.tickets[i] as number;
+      if (ticket !== noTicket) this.#completions.add(ticket, status, 0, 0, null);
+    }
+    batch.clear();
+    this.#deliver();
+  }
+
+  #endReplica(replica: Replica, status: number): void {
+    this.#failWaits(replica, outcomeUnknown);
+    for (const list of [replica.reads, replica.readsConfirmed]) {
+      for (const wait of list) {
+        for (const ticket of wait.tickets) this.#completions.add(ticket, status, 0, 0, null);
+      }
+    }
+    replica.reads = [];
+    replica.readsConfirmed = [];
+    this.#refuseReads(replica, status, 0);
+    this.#wheel.remove(replica);
+    this.wake();
+  }
+
+  #failWaits(replica: Replica, status: number): void {
+    for (let i = replica.waitsAt; i < replica.waits.length; i++) {
+      const ticket = replica.waits[i] as number;
+      if (ticket === noTicket) continue;
+      this.counters.outcomesUnknown++;
+      this.#completions.add(ticket, status, 0, 0, null);
+    }
+    replica.waits = [];
+    replica.waitsAt = 0;
+    this.wake();
+  }
+
+  #deliver(): void {
+    if (this.#completions.count === 0) return;
+    this.#calls.deliver(this.#completions);
+    this.#completions.clear();
+  }
+}

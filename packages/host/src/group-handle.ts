@@ -1,0 +1,183 @@
+// What a user holds of a replica. It reaches the engine only through the port, and reads its state only from a small
+// record of plain numbers that the engine keeps current.
+
+import { FlotillaError } from '@flotilla/io';
+import type {
+  CallOptions,
+  GroupRole,
+  GroupStatus,
+  RaftGroup,
+  WriteManyResult,
+  WriteResult,
+} from './api.ts';
+import { type CallTable, callShapes } from './calls.ts';
+import { type EnginePort, noTicket, submissionKinds } from './port.ts';
+
+/** State of a replica as its handle shows it; written by the engine at the end of a turn. */
+export class GroupView {
+  role: GroupRole = 'follower';
+  term = 0;
+  leader = 0;
+  commitIndex = 0;
+  appliedIndex = 0;
+  lastIndex = 0;
+  failure: FlotillaError | null = null;
+}
+
+export class GroupHandle implements RaftGroup {
+  readonly groupId: number;
+  readonly #number: number;
+  readonly #view: GroupView;
+  readonly #members: readonly number[];
+  readonly #port: EnginePort;
+  readonly #calls: CallTable;
+  readonly #entryBytesMax: number;
+
+  constructor(
+    identity: {
+      readonly groupId: number;
+      readonly number: number;
+      readonly members: readonly number[];
+    },
+    view: GroupView,
+    port: EnginePort,
+    calls: CallTable,
+    entryBytesMax: number,
+  ) {
+    this.groupId = identity.groupId;
+    this.#number = identity.number;
+    this.#members = identity.members;
+    this.#view = view;
+    this.#port = port;
+    this.#calls = calls;
+    this.#entryBytesMax = entryBytesMax;
+  }
+
+  get isLeader(): boolean {
+    return this.#view.role === 'leader';
+  }
+
+  get leader(): number {
+    return this.#view.leader;
+  }
+
+  get term(): number {
+    return this.#view.term;
+  }
+
+  get failure(): FlotillaError | null {
+    return this.#view.failure;
+  }
+
+  status(): GroupStatus {
+    const view = this.#view;
+    return {
+      groupId: this.groupId,
+      role: view.role,
+      term: view.term,
+      leader: view.leader,
+      commitIndex: view.commitIndex,
+      appliedIndex: view.appliedIndex,
+      lastIndex: view.lastIndex,
+      members: this.#members,
+    };
+  }
+
+  propose(command: Uint8Array, options?: CallOptions): Promise<WriteResult> {
+    const refusal = this.#refusal(command.length, command.length, 1);
+    if (refusal !== null) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const ticket = this.#calls.open(
+        callShapes.write,
+        this.#number,
+        command.length,
+        1,
+        resolve,
+        reject,
+      );
+      this.#port.open.addBytes(submissionKinds.propose, this.#number, ticket, command);
+      this.#port.wake();
+      if (options !== undefined) this.#limit(ticket, options);
+    });
+  }
+
+  proposeMany(commands: readonly Uint8Array[], options?: CallOptions): Promise<WriteManyResult> {
+    let bytes = 0;
+    let bytesMax = 0;
+    for (const command of commands) {
+      bytes += command.length;
+      bytesMax = Math.max(bytesMax, command.length);
+    }
+    const last = commands.length - 1;
+    if (last < 0) return Promise.reject(new RangeError('proposeMany takes at least one command'));
+    const refusal = this.#refusal(bytesMax, bytes, commands.length);
+    if (refusal !== null) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const ticket = this.#calls.open(
+        callShapes.writeMany,
+        this.#number,
+        bytes,
+        commands.length,
+        resolve,
+        reject,
+      );
+      const batch = this.#port.open;
+      for (let i = 0; i < last; i++) {
+        const command = commands[i] as Uint8Array;
+        batch.addBytes(submissionKinds.proposePart, this.#number, noTicket, command);
+      }
+      batch.addBytes(submissionKinds.propose, this.#number, ticket, commands[last] as Uint8Array);
+      this.#port.wake();
+      if (options !== undefined) this.#limit(ticket, options);
+    });
+  }
+
+  read(options?: CallOptions): Promise<number> {
+    return this.#call(callShapes.read, submissionKinds.read, options);
+  }
+
+  campaign(options?: { readonly preVote?: boolean }): Promise<void> {
+    const kind =
+      options?.preVote === true ? submissionKinds.preVoteCampaign : submissionKinds.campaign;
+    return this.#call(callShapes.command, kind);
+  }
+
+  #call<T>(shape: number, kind: number, options?: CallOptions): Promise<T> {
+    const refusal = this.#refusal(0, 0, 1);
+    if (refusal !== null) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const ticket = this.#calls.open(shape, this.#number, 0, 1, resolve, reject);
+      this.#port.open.add(kind, this.#number, ticket);
+      this.#port.wake();
+      if (options !== undefined) this.#limit(ticket, options);
+    });
+  }
+
+  #limit(ticket: number, options: CallOptions): void {
+    if (options.timeoutMs !== undefined || options.signal !== undefined) {
+      this.#calls.limit(ticket, options);
+    }
+  }
+
+  /** Why a call cannot even be taken, or null. */
+  #refusal(bytesMax: number, bytes: number, calls: number): FlotillaError | null {
+    const view = this.#view;
+    if (view.failure !== null) return view.failure;
+    if (view.role === 'closed') return new FlotillaError('CLOSED', 'the host is closed');
+    if (bytesMax > this.#entryBytesMax) {
+      return new FlotillaError(
+        'ENTRY_TOO_LARGE',
+        `a command of ${bytesMax} bytes exceeds entryBytesMax (${this.#entryBytesMax})`,
+        { bytes: bytesMax, entryBytesMax: this.#entryBytesMax },
+      );
+    }
+    if (this.#calls.hasRoom(this.#number, bytes, calls)) return null;
+    return new FlotillaError(
+      'BUSY',
+      'the queue of this group or host is at its cap; try again later',
+      {
+        groupId: this.groupId,
+      },
+    );
+  }
+}

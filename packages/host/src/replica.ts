@@ -1,0 +1,136 @@
+// What the engine keeps of one replica: its core, its place in the log, and who waits for what.
+//
+// Flat on purpose: thousands of these live in one process, most of them asleep. Arrays stay empty until used; every field
+// is set in the constructor, in one order.
+
+import type { RaftCore } from '@flotilla/core';
+import type { StateMachine } from './api.ts';
+import type { GroupView } from './group-handle.ts';
+import { noTicket } from './port.ts';
+import type { WheelItem } from './timer-wheel.ts';
+import type { Addressing } from './wire.ts';
+
+/** Generation of every member of a static membership. */
+export const memberGeneration = 1;
+
+/** Reads that joined one ReadIndex round, or that wait for one index to be applied. */
+export interface ReadWait {
+  token: number;
+  index: number;
+  readonly tickets: number[];
+}
+
+export class Replica implements WheelItem {
+  readonly core: RaftCore;
+  readonly groupId: number;
+  readonly generation: number;
+  /** Head of every message it sends. */
+  readonly address: Addressing;
+  /** Handle number: its place in the engine's table. */
+  readonly number: number;
+  /** Slot in the log. */
+  readonly slot: number;
+  readonly members: readonly number[];
+  readonly stateMachine: StateMachine;
+  readonly view: GroupView;
+
+  wheelDueMs: number = Infinity;
+  appliedIndex: number;
+  /** A record that apply() needs is being read from disk. */
+  isLoading = false;
+  isQueuedToApply = false;
+  isPersistNoted = false;
+  wasLeader = false;
+
+  // Submissions of this turn, a chain through the batch.
+  chainHead = -1;
+  chainTail = -1;
+
+  /**
+   * Tickets of the entries that this leader appended and has not applied: ticket `waits[waitsAt + i]` belongs to index
+   * `waitsFirst + i`. Dense, because a leader appends without gaps.
+   */
+  waits: number[] = [];
+  waitsAt = 0;
+  waitsFirst = 0;
+  /** Tickets of reads that arrived in this turn. */
+  readsArrived: number[] = [];
+  /** Reads whose round is not confirmed, in order of token. */
+  reads: ReadWait[] = [];
+  /** Reads that wait for an index to be applied. */
+  readsConfirmed: ReadWait[] = [];
+
+  /** The blocks laid this turn for proposals, by block: first index, last index, stream position, end in the stream. */
+  readonly laid: number[] = [];
+  laidTurn = -1;
+  /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
+  queuedAppends = 0;
+
+  constructor(
+    core: RaftCore,
+    identity: {
+      readonly groupId: number;
+      readonly generation: number;
+      readonly number: number;
+      readonly slot: number;
+      readonly members: readonly number[];
+    },
+    stateMachine: StateMachine,
+    view: GroupView,
+    appliedIndex: number,
+  ) {
+    this.core = core;
+    this.groupId = identity.groupId;
+    this.generation = identity.generation;
+    this.address = {
+      groupId: identity.groupId,
+      fromGeneration: identity.generation,
+      toGeneration: memberGeneration,
+    };
+    this.number = identity.number;
+    this.slot = identity.slot;
+    this.members = identity.members;
+    this.stateMachine = stateMachine;
+    this.view = view;
+    this.appliedIndex = appliedIndex;
+  }
+
+  get isFailed(): boolean {
+    return this.view.failure !== null;
+  }
+
+  /** Remembers who waits for the entry `index`, the next one this leader appended. */
+  pushWait(index: number, ticket: number): void {
+    if (this.waitsAt === this.waits.length) {
+      this.waits.length = 0;
+      this.waitsAt = 0;
+      this.waitsFirst = index;
+    }
+    this.waits.push(ticket);
+  }
+
+  /** The ticket that waits for `index`, or noTicket; forgets everything up to it. Indexes are asked for in order. */
+  takeWait(index: number): number {
+    while (this.waitsAt < this.waits.length && this.waitsFirst < index) this.#dropWait();
+    if (this.waitsAt === this.waits.length || this.waitsFirst !== index) return noTicket;
+    const ticket = this.waits[this.waitsAt] as number;
+    this.#dropWait();
+    return ticket;
+  }
+
+  isAwaited(index: number): boolean {
+    const at = this.waitsAt + (index - this.waitsFirst);
+    return (
+      index >= this.waitsFirst && at < this.waits.length && (this.waits[at] as number) !== noTicket
+    );
+  }
+
+  #dropWait(): void {
+    this.waitsAt++;
+    this.waitsFirst++;
+    if (this.waitsAt >= 1024 && this.waitsAt * 2 >= this.waits.length) {
+      this.waits = this.waits.slice(this.waitsAt);
+      this.waitsAt = 0;
+    }
+  }
+}
