@@ -66,7 +66,12 @@ function crcInRecord(bytes: Uint8Array, at: number, blockBytes: number): number 
 export function sealBlockInRecord(
   bytes: Uint8Array,
   at: number,
-  block: { readonly firstIndex: number; readonly term: number; readonly count: number; readonly blockBytes: number },
+  block: {
+    readonly firstIndex: number;
+    readonly term: number;
+    readonly count: number;
+    readonly blockBytes: number;
+  },
 ): void {
   putU64(bytes, at, block.firstIndex);
   putU64(bytes, at + 8, block.term);

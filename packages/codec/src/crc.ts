@@ -20,8 +20,7 @@ const native: ((bytes: Uint8Array, seed: number) => number) | undefined = zlib.c
 /** CRC-32 of `bytes[start, end)`, continued from `seed`; an unsigned 32-bit number. */
 export function crc32(bytes: Uint8Array, start: number, end: number, seed = 0): number {
   if (end - start >= nativeBytesMin) {
-    const range =
-      start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    const range = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
     return native === undefined ? crc32Package.buf(range, seed | 0) >>> 0 : native(range, seed);
   }
   let crc = ~seed;

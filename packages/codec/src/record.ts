@@ -39,11 +39,7 @@ export interface RecordHead {
   readonly groupId: number;
 }
 
-export function putRecordHead(
-  bytes: Uint8Array,
-  at: number,
-  head: RecordHead,
-): void {
+export function putRecordHead(bytes: Uint8Array, at: number, head: RecordHead): void {
   bytes[at] = head.type;
   bytes[at + 1] = head.flags;
   putU16(bytes, at + 2, head.generationLow);

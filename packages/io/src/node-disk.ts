@@ -81,7 +81,12 @@ export class NodeDisk implements Disk {
     fs.close(fdOf(file), (error) => done(error ?? null));
   }
 
-  writev(file: File, buffers: readonly Uint8Array[], offset: number, callback: Callback<number>): void {
+  writev(
+    file: File,
+    buffers: readonly Uint8Array[],
+    offset: number,
+    callback: Callback<number>,
+  ): void {
     const only = buffers.length === 1 ? buffers[0] : undefined;
     if (only === undefined) fs.writev(fdOf(file), buffers, offset, callback);
     else fs.write(fdOf(file), only, 0, only.length, offset, callback);
@@ -102,7 +107,9 @@ export class NodeDisk implements Disk {
   syncDir(path: string, done: Done): void {
     fs.open(path, O_RDONLY, (openError, fd) => {
       if (openError !== null) return done(openError);
-      fs.fsync(fd, (syncError) => fs.close(fd, (closeError) => done(syncError ?? closeError ?? null)));
+      fs.fsync(fd, (syncError) =>
+        fs.close(fd, (closeError) => done(syncError ?? closeError ?? null)),
+      );
     });
   }
 
@@ -146,7 +153,9 @@ export class NodeDisk implements Disk {
 
 function takeLock(path: string): FileLock | IoError {
   const fd = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
-  const flock = spawnSync('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] });
+  const flock = spawnSync('flock', ['-n', '-x', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', fd],
+  });
   if (flock.status === 0) return new NodeFileLock(path, fd, false);
   if (flock.error === undefined) {
     fs.closeSync(fd);

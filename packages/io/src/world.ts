@@ -64,7 +64,12 @@ export interface Disk {
    * Writes the buffers back to back at `offset`. May write fewer bytes than given: `value` is the number written.
    * The buffers belong to the disk until the callback.
    */
-  writev(file: File, buffers: readonly Uint8Array[], offset: number, callback: Callback<number>): void;
+  writev(
+    file: File,
+    buffers: readonly Uint8Array[],
+    offset: number,
+    callback: Callback<number>,
+  ): void;
   /** Reads up to `target.length` bytes at `offset` into `target`; `value` is the number read, short at the file's end. */
   read(file: File, target: Uint8Array, offset: number, callback: Callback<number>): void;
   /** fdatasync(2): data, and the metadata needed to read it back. */
@@ -123,7 +128,11 @@ export interface Listener {
 
 export interface Net {
   /** `accept` is called for each incoming connection and answers its handlers, or null to refuse it. */
-  listen(address: string, accept: (conn: Conn) => ConnHandlers | null, callback: Callback<Listener>): void;
+  listen(
+    address: string,
+    accept: (conn: Conn) => ConnHandlers | null,
+    callback: Callback<Listener>,
+  ): void;
   /** Never throws and never calls back synchronously; a failure arrives as onClose. */
   dial(address: string, handlers: ConnHandlers): Conn;
 }
