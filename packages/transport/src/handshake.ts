@@ -138,8 +138,9 @@ export function decodeHello(bytes: Uint8Array, at: number, end: number): Hello |
     versionMin: u16At(bytes, at + 8),
     versionMax: u16At(bytes, at + 10),
     features: u32At(bytes, at + 12),
-    clusterId: bytes.slice(at + 16, at + 16 + idBytes),
-    storeUuid: bytes.slice(at + 32, at + 32 + idBytes),
+    // Copies: a Buffer's own slice() would be a view of memory that the next frame is read into.
+    clusterId: Uint8Array.from(bytes.subarray(at + 16, at + 16 + idBytes)),
+    storeUuid: Uint8Array.from(bytes.subarray(at + 32, at + 32 + idBytes)),
     instance: u64At(bytes, at + 48),
     epoch: u64At(bytes, at + 56),
     nodeId: u64At(bytes, at + 64),
