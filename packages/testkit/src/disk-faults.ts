@@ -80,12 +80,12 @@ export class PlannedFault {
     this.active = false;
   }
 
-  /** The effect on this call, or null. */
-  effectOn(call: DiskCall, rng: SimRng): FaultEffect | null {
+  /** The effect on this call, or null; where another rule has hit it already it is only counted as a match. */
+  effectOn(call: DiskCall, rng: SimRng, isHit: boolean): FaultEffect | null {
     const rule = this.rule;
     if (!this.active || !matches(rule, call)) return null;
     this.matches += 1;
-    if (this.matches <= (rule.after ?? 0) || this.hits >= (rule.times ?? 1)) return null;
+    if (isHit || this.matches <= (rule.after ?? 0) || this.hits >= (rule.times ?? 1)) return null;
     if (rule.probability !== undefined && !rng.chance(rule.probability)) return null;
     this.hits += 1;
     return rule.effect;

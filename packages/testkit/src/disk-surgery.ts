@@ -75,9 +75,12 @@ export class DiskSurgery {
     this.overwrite(to.path, to.offset, moved);
   }
 
-  /** Makes the file, or replaces its whole content. */
+  /** Makes the file and the directories above it, or replaces its whole content. */
   putFile(path: string, content: Uint8Array): void {
-    if (!this.exists(path)) this.#plant(path, 'file');
+    if (!this.exists(path)) {
+      this.putDirectory(path.slice(0, path.lastIndexOf('/')));
+      this.#plant(path, 'file');
+    }
     this.#edit(path, () => content);
   }
 

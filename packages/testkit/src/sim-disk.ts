@@ -546,11 +546,12 @@ export class SimDisk implements Disk {
   }
 
   #effectOn(call: DiskCall): FaultEffect | null {
+    let decided: FaultEffect | null = null;
     for (const fault of this.#faults) {
-      const effect = fault.effectOn(call, this.#rng);
-      if (effect !== null) return effect;
+      const effect = fault.effectOn(call, this.#rng, decided !== null);
+      decided ??= effect;
     }
-    return null;
+    return decided;
   }
 
   #delayUs(call: DiskCall, effect: FaultEffect | null): number {
