@@ -20,11 +20,20 @@ const suites: Readonly<Record<string, SuiteEntry>> = {
     about: 'the bare data path without Raft: what any engine on this machine can reach at most',
     load: async () => (await import('./ceiling.ts')).ceiling,
   },
+  cluster: {
+    about: 'writes of a cluster of hosts, each a process, through the public API',
+    load: async () => (await import('./cluster.ts')).cluster,
+  },
+  groups: {
+    about: 'the cluster suite over a list of group counts',
+    load: async () => (await import('./cluster.ts')).groups,
+  },
 };
 
 /** Entry points of child processes that suites start from this file; not for people. */
 const roles: Readonly<Record<string, () => Promise<() => void>>> = {
   'ceiling-follower': async () => (await import('./ceiling-follower.ts')).runFollower,
+  'cluster-host': async () => (await import('./cluster-host.ts')).runClusterHost,
 };
 
 async function main(): Promise<void> {

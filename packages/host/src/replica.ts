@@ -35,6 +35,7 @@ export class Replica implements WheelItem {
   readonly view: GroupView;
 
   wheelDueMs: number = Infinity;
+  wheelSlot = -1;
   appliedIndex: number;
   /** A record that apply() needs is being read from disk. */
   isLoading = false;

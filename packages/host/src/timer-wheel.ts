@@ -2,13 +2,15 @@
 //
 // A deadline that moves later costs nothing: the wheel keeps the earlier one, finds out when it fires, and files the item
 // again. Only a deadline that moves earlier is filed at once. An item may stand in several slots; the one that counts is
-// the one its `wheelDueMs` names.
+// its `wheelSlot`.
 
 import type { Clock, Timer } from '@flotilla/io';
 
-/** What the wheel keeps in its items. Infinity = not filed. */
+/** What the wheel keeps in its items: Infinity and -1 = not filed. */
 export interface WheelItem {
   wheelDueMs: number;
+  /** Number of the slot that counts; what stands in others is stale. */
+  wheelSlot: number;
 }
 
 const slotMs = 8;
@@ -48,19 +50,21 @@ export class TimerWheel<Item extends WheelItem> {
     // After a long stall every slot is visited once, not once for each round that was missed.
     if (nowSlot - this.#cursor > slotCount) this.#cursor = nowSlot - slotCount;
     while (this.#cursor < nowSlot) {
-      const index = this.#cursor % slotCount;
-      this.#cursor++;
+      const slot = this.#cursor++;
+      const index = slot % slotCount;
       const items = this.#slots[index] as Item[];
       if (items.length === 0) continue;
       this.#slots[index] = [];
       this.#filed -= items.length;
       for (const item of items) {
+        // Filed elsewhere since, or removed. (After a stall the slot it was filed in may be rounds behind.)
+        const isHere = item.wheelSlot % slotCount === index && item.wheelSlot <= slot;
+        if (!isHere) continue;
         if (item.wheelDueMs > nowMs) {
-          // Filed elsewhere since, or beyond the horizon when it was filed here.
-          const stale = item.wheelDueMs === Infinity || this.#isFiledElsewhere(item, index);
-          if (!stale) this.#insert(item);
+          this.#insert(item); // it was beyond the horizon when it was filed here
           continue;
         }
+        item.wheelSlot = -1;
         item.wheelDueMs = Infinity;
         this.file(item, visit(item));
       }
@@ -71,17 +75,12 @@ export class TimerWheel<Item extends WheelItem> {
   /** Forgets the item; what stands of it in slots is skipped. */
   remove(item: Item): void {
     item.wheelDueMs = Infinity;
+    item.wheelSlot = -1;
   }
 
   stop(): void {
     this.#timer?.cancel();
     this.#timer = null;
-  }
-
-  /** The slot that fired is one before the cursor; an item due within the horizon stands in the slot of its deadline. */
-  #isFiledElsewhere(item: Item, firedIndex: number): boolean {
-    const slot = Math.floor(item.wheelDueMs / slotMs);
-    return slot < this.#cursor + slotCount - 1 && slot % slotCount !== firedIndex;
   }
 
   #slotOf(dueMs: number): number {
@@ -91,6 +90,7 @@ export class TimerWheel<Item extends WheelItem> {
   #insert(item: Item): void {
     // A deadline beyond the wheel's horizon waits in its last slot and is filed again from there.
     const slot = Math.min(this.#slotOf(item.wheelDueMs), this.#cursor + slotCount - 1);
+    item.wheelSlot = slot;
     (this.#slots[slot % slotCount] as Item[]).push(item);
     this.#filed++;
     if (slot < this.#armedSlot) this.#armAt(slot);
