@@ -50,12 +50,14 @@ export function onAppend(s: CoreState, m: Message, nowMs: number, out: Effects):
   }
   if (lastIndex > prevIndex) {
     const first = firstMissing(s, m);
-    if (first <= s.commitIndex) {
-      // No leader contradicts a committed entry. Whatever this is, it does not touch the log.
-      s.ignoredCount++;
-      return;
+    if (first <= lastIndex) {
+      if (first <= s.commitIndex) {
+        // No leader contradicts a committed entry. Whatever this is, it does not touch the log.
+        s.ignoredCount++;
+        return;
+      }
+      appendFrom(s, m, first, out);
     }
-    if (first <= lastIndex) appendFrom(s, m, first, out);
   }
   if (lastIndex > s.verifiedIndex) s.verifiedIndex = lastIndex;
   advanceCommit(s, Math.min(m.commit, s.verifiedIndex), out);

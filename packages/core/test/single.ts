@@ -1,0 +1,182 @@
+// One core at a workbench, for the unit tests: every step answers copies of what it asked for, entries count 10 bytes
+// each, and the calls read like the events they make.
+
+import {
+  type CoreConfig,
+  type CoreEvent,
+  Effects,
+  type LogView,
+  Message,
+  type MessageKind,
+  type MessageList,
+  messageKinds,
+  RaftCore,
+  type ReadyRead,
+  type TermEnd,
+} from '@flotilla/core';
+
+export const entryBytes = 10;
+export const baseConfig: CoreConfig = {
+  nodeId: 1,
+  voters: [1, 2, 3],
+  electionMsMin: 100,
+  electionMsMax: 200,
+  heartbeatMs: 20,
+  preVote: false,
+  checkQuorum: false,
+  inflightMessagesMax: 4,
+  inflightBytesMax: 1000,
+  appendBytesMax: 100,
+  seed: 1,
+};
+export const evenLog: LogView = {
+  lastIndexWithin: (first, last, bytesMax) =>
+    Math.min(last, first + Math.max(0, Math.floor(bytesMax / entryBytes) - 1)),
+  bytesBetween: (first, last) => (last - first + 1) * entryBytes,
+};
+
+export interface Start {
+  readonly config?: Partial<CoreConfig>;
+  readonly term?: number;
+  readonly votedFor?: number;
+  readonly commit?: number;
+  readonly termEnds?: readonly TermEnd[];
+  readonly firstIndex?: number;
+  readonly prevTerm?: number;
+}
+
+/** What one step asked for, copied. */
+export interface Outcome {
+  readonly hardState: { term: number; votedFor: number; commit: number } | null;
+  readonly truncateFrom: number;
+  readonly append: readonly [number, number] | null;
+  readonly now: readonly Message[];
+  readonly later: readonly Message[];
+  readonly committedTo: number;
+  readonly proposedFirst: number;
+  readonly readToken: number;
+  readonly reads: readonly ReadyRead[];
+  readonly readsVoid: boolean;
+  readonly stateChanged: boolean;
+}
+
+export function copyOf(m: Message): Message {
+  return Object.assign(new Message(), m);
+}
+
+export function listOf(list: MessageList): Message[] {
+  const copies: Message[] = [];
+  for (let i = 0; i < list.count; i++) copies.push(copyOf(list.at(i)));
+  return copies;
+}
+
+export function message(kind: MessageKind, fields: Partial<Message>): Message {
+  return Object.assign(new Message(), { kind, to: 1, ...fields });
+}
+
+/** The fields of a message that matter to a test, as a plain object. */
+export function fieldsOf(m: Message | undefined, ...names: (keyof Message)[]): Partial<Message> {
+  const fields: Record<string, unknown> = {};
+  for (const name of names) fields[name] = m?.[name];
+  return fields;
+}
+
+export class Single {
+  readonly core: RaftCore;
+  nowMs = 0;
+  readonly #out = new Effects();
+
+  constructor(start: Start = {}) {
+    const config = { ...baseConfig, ...start.config };
+    const termEnds = start.termEnds ?? [];
+    const boot = {
+      term: start.term ?? termEnds.at(-1)?.term ?? 0,
+      votedFor: start.votedFor ?? 0,
+      commit: start.commit ?? 0,
+      firstIndex: start.firstIndex ?? 1,
+      prevTerm: start.prevTerm ?? 0,
+      termEnds,
+      log: evenLog,
+    };
+    this.core = new RaftCore(config, boot, this.nowMs);
+  }
+
+  step(event: CoreEvent): Outcome {
+    const out = this.#out;
+    this.core.step(event, this.nowMs, out);
+    this.core.checkInvariants();
+    const outcome: Outcome = {
+      hardState: out.hardStateChanged
+        ? { term: out.term, votedFor: out.votedFor, commit: out.commit }
+        : null,
+      truncateFrom: out.truncateFrom,
+      append: out.appendLast > 0 ? [out.appendFirst, out.appendLast] : null,
+      now: listOf(out.messages),
+      later: listOf(out.afterPersist),
+      committedTo: out.committedTo,
+      proposedFirst: out.proposedFirst,
+      readToken: out.readToken,
+      reads: [...out.reads],
+      readsVoid: out.readsVoid,
+      stateChanged: out.stateChanged,
+    };
+    out.clear();
+    return outcome;
+  }
+
+  receive(kind: MessageKind, fields: Partial<Message>): Outcome {
+    return this.step({ kind: 'message', message: message(kind, fields) });
+  }
+
+  propose(count = 1): Outcome {
+    return this.step({ kind: 'propose', count, bytes: count * entryBytes });
+  }
+
+  read(): Outcome {
+    return this.step({ kind: 'read' });
+  }
+
+  campaign(preVote = false): Outcome {
+    return this.step({ kind: 'campaign', preVote });
+  }
+
+  /** Everything so far is durable. */
+  persist(): Outcome {
+    const { term, votedFor, lastIndex } = this.core;
+    const indexTerm = this.core.termAt(lastIndex);
+    return this.step({ kind: 'persisted', term, votedFor, index: lastIndex, indexTerm });
+  }
+
+  /** Time passes and a tick comes. */
+  tickAfter(ms: number): Outcome {
+    this.nowMs += ms;
+    return this.step({ kind: 'tick' });
+  }
+
+  /** Wins an election with the vote of node 2. The blank entry is not durable yet. */
+  lead(): Outcome {
+    this.campaign();
+    const outcome = this.persist();
+    if (this.core.role === 'leader') return outcome;
+    const voters = this.core.voters.filter((voter) => voter !== this.core.nodeId);
+    let last = outcome;
+    for (const from of voters) {
+      if (this.core.role === 'leader') break;
+      last = this.receive(messageKinds.voteAnswer, { from, term: this.core.term, granted: true });
+    }
+    return last;
+  }
+
+  /** Node `from` acknowledges everything up to `index` on its present stream. */
+  ack(from: number, index: number): Outcome {
+    const stream = this.core.progress(from)?.stream ?? 0;
+    const term = this.core.term;
+    return this.receive(messageKinds.appendAnswer, { from, term, granted: true, index, stream });
+  }
+
+  refuse(from: number, index: number, hintTerm: number): Outcome {
+    const stream = this.core.progress(from)?.stream ?? 0;
+    const term = this.core.term;
+    return this.receive(messageKinds.appendAnswer, { from, term, index, hintTerm, stream });
+  }
+}
