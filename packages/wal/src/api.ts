@@ -30,6 +30,10 @@ export interface WalOptions {
   readonly cacheBytes?: number;
   /** All segments together, default 4 GiB: over it `isFull` says so and entries are refused. */
   readonly walBytesMax?: number;
+  /** A batch that is longer at a turn's end takes no further turn, default 4 MiB. Smaller where segments are small. */
+  readonly batchBytesSoft?: number;
+  /** Memory is taken in units of this, default 1 MiB (less where segments are smaller). */
+  readonly slabBytes?: number;
   /** `none` is for tests and measurements: batches carry a flag that says so. */
   readonly syncMethod?: 'fdatasync' | 'none';
   /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
@@ -135,16 +139,22 @@ export interface Wal {
    * at `slab.bytes[slab.at...]` (or copies a verified one there) and calls finishEntries. firstIndex <= last drops the
    * suffix from it on. Sets `entriesBytes` and `entriesAt`.
    */
-  beginEntries(slot: number, firstIndex: number, count: number, term: number, blockBytes: number): void;
+  beginEntries(
+    slot: number,
+    firstIndex: number,
+    count: number,
+    term: number,
+    blockBytes: number,
+  ): void;
   /** After beginEntries: the slab and the offset of the block in it. */
   readonly entriesBytes: Uint8Array;
   readonly entriesAt: number;
   /** Stream position of the record begun (its head). */
   readonly entriesPosition: number;
-  /** Publishes the record begun. */
+  /** Publishes the record begun. One that is not finished before the next call of its kind was never there. */
   finishEntries(): void;
 
-  /** Stream position of what is laid next. */
+  /** Stream position of what is laid next, unless it does not fit into the slab or the segment that this one is in. */
   readonly position: number;
   /**
    * Ends the turn: all records laid are durable once `durablePosition` reaches the answer. Starts the write where none is
@@ -165,7 +175,11 @@ export interface Wal {
    * Reads the record that holds `index` from disk and verifies it; `ref` (a new one, in memory of its own) stays valid.
    * Fails with WAL_ENTRY_CORRUPT {groupId, firstIndex, count, segment, offset} or WAL_READ_FAILED.
    */
-  load(slot: number, index: number, callback: (error: FlotillaError | null, ref: RecordRef) => void): void;
+  load(
+    slot: number,
+    index: number,
+    callback: (error: FlotillaError | null, ref: RecordRef) => void,
+  ): void;
   /** LogView of the core for this group: block granularity, from the index alone. */
   lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number;
   bytesBetween(slot: number, first: number, last: number): number;

@@ -10,3 +10,4 @@ export {
   type WalTermEnd,
   type WalWorld,
 } from './api.ts';
+export { openWal } from './open.ts';

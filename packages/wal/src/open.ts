@@ -1,0 +1,144 @@
+// Opening a directory: checks it, takes its lock, creates or recovers the store, and hands over a running log. Nothing in
+// the directory changes before the lock is held and, for an existing store, before recovery has decided to accept it.
+
+import { type Disk, type FileLock, FlotillaError, type IoError } from '@flotilla/io';
+import type { Wal, WalEvents, WalOptions, WalWorld } from './api.ts';
+import { createStore, isInterruptedCreation } from './create.ts';
+import { writeFully } from './disk-steps.ts';
+import { lockName, pathIn, storeName } from './format.ts';
+import { settle, type WalSettings } from './options.ts';
+import { recoverStore } from './recovery.ts';
+import { refusedBySystem } from './refusal.ts';
+import { type OpenedStore, WalLog } from './wal.ts';
+
+export type OpenCallback = (error: FlotillaError | null, wal: Wal) => void;
+/** What creating or recovering hands back; the failure callback of the spares is bound once the log stands. */
+export type StoreCallback = (error: FlotillaError | null, opened: OpenedStore) => void;
+
+/** Opens the log in `options.directory`, or creates one there. The callback comes once, later. */
+export function openWal(
+  world: WalWorld,
+  options: WalOptions,
+  events: WalEvents,
+  callback: OpenCallback,
+): void {
+  const settings = settle(options);
+  if (settings instanceof FlotillaError) {
+    return world.clock.nextTurn(() => callback(settings, undefined as never));
+  }
+  const { disk } = world;
+  const refuse = (error: FlotillaError): void => callback(error, undefined as never);
+  prepareDirectory(disk, settings, (directoryError) => {
+    if (directoryError !== null) return refuse(directoryError);
+    takeLock(disk, settings, (lockError, lock) => {
+      if (lockError !== null) return refuse(lockError);
+      const release = (error: FlotillaError): void => {
+        lock.release();
+        refuse(error);
+      };
+      disk.list(settings.directory, (listError, names) => {
+        if (listError !== null)
+          return release(refusedBySystem('list', settings.directory, listError));
+        let log: WalLog | null = null;
+        const fail = (what: string, error: IoError): void => log?.fail(what, error);
+        const opened: StoreCallback = (error, store) => {
+          if (error !== null) return release(error);
+          signLock(disk, settings, world.clock.wallMs(), store, () => {
+            const salt = (): number => world.rng.u32();
+            log = new WalLog({ clock: world.clock, disk, salt }, settings, events, store);
+            callback(null, log);
+          });
+        };
+        if (names.includes(storeName)) recoverStore(world, settings, lock, fail, opened);
+        else createStore(world, settings, lock, names, fail, opened);
+      });
+    });
+  });
+}
+
+/** The directory must be one; with `create` it may be absent, and must otherwise hold a store or nothing. */
+function prepareDirectory(
+  disk: Disk,
+  settings: WalSettings,
+  callback: (error: FlotillaError | null) => void,
+): void {
+  const { directory } = settings;
+  disk.stat(directory, (statError, stat) => {
+    if (statError !== null && statError.code === 'ENOENT') {
+      if (!settings.create) return callback(absent(directory));
+      return disk.mkdir(directory, (error) => {
+        if (error !== null) return callback(refusedBySystem('create', directory, error));
+        const parent = directory.replace(/\/+$/, '').replace(/[^/]*$/, '') || '.';
+        disk.syncDir(parent, (syncError) =>
+          callback(syncError === null ? null : refusedBySystem('sync', parent, syncError)),
+        );
+      });
+    }
+    if (statError !== null) return callback(refusedBySystem('look at', directory, statError));
+    if (stat.kind !== 'directory') {
+      const reason = stat.kind === 'symlink' ? 'E_SYMLINK' : 'E_NOT_DIRECTORY';
+      const message = `${directory} is a ${stat.kind}, not a directory`;
+      return callback(new FlotillaError('IO_REFUSED', message, { reason, file: directory }));
+    }
+    disk.list(directory, (error, names) => {
+      if (error !== null) return callback(refusedBySystem('list', directory, error));
+      if (names.includes(storeName)) return callback(null);
+      if (!settings.create) return callback(absent(directory));
+      const isFree = names.every((name) => name === lockName || name === `${lockName}.pid`);
+      if (isFree || isInterruptedCreation(names)) return callback(null);
+      const found = names.slice(0, 5).join(', ');
+      const message = `${directory} holds no store, but other things: ${found}`;
+      callback(new FlotillaError('WAL_NOT_EMPTY', message, { file: directory, found }));
+    });
+  });
+}
+
+function absent(directory: string): FlotillaError {
+  return new FlotillaError(
+    'WAL_ABSENT',
+    `${directory} holds no store, and creating one was not asked for`,
+    {
+      file: directory,
+    },
+  );
+}
+
+function takeLock(
+  disk: Disk,
+  settings: WalSettings,
+  callback: (error: FlotillaError | null, lock: FileLock) => void,
+): void {
+  const path = pathIn(settings.directory, lockName);
+  disk.lock(path, (error, lock) => {
+    if (error === null) return callback(null, lock);
+    if (error.code !== 'EWOULDBLOCK') return callback(refusedBySystem('lock', path, error), lock);
+    const message = `${settings.directory} is open in another process`;
+    callback(new FlotillaError('WAL_LOCKED', message, { file: path }, error), lock);
+  });
+}
+
+/** Says in LOCK who opened the store, for people. What fails here is only told: the lock itself is held. */
+function signLock(
+  disk: Disk,
+  settings: WalSettings,
+  nowMs: number,
+  opened: OpenedStore,
+  done: () => void,
+): void {
+  const { epoch, instance } = opened.store.slot;
+  const path = pathIn(settings.directory, lockName);
+  const text = `${JSON.stringify({ epoch, instance, openedMs: Math.floor(nowMs) })}\n`;
+  const finish = (error: IoError | null): void => {
+    if (error !== null) settings.onInfo(`cannot sign ${path}: ${error.message}`);
+    done();
+  };
+  disk.open(path, 'write', (openError, file) => {
+    if (openError !== null) return finish(openError);
+    disk.truncate(file, 0, (truncateError) => {
+      if (truncateError !== null) return disk.close(file, () => finish(truncateError));
+      writeFully(disk, file, new TextEncoder().encode(text), 0, (writeError) =>
+        disk.close(file, () => finish(writeError)),
+      );
+    });
+  });
+}

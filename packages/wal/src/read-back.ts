@@ -1,0 +1,129 @@
+// Reading one ENTRIES record back: from the slab while it is there, else by one pread. What comes from disk is verified
+// (record head, block shape, block CRC, and that it holds the indexes asked for) before anybody sees it.
+
+import {
+  blockCount,
+  blockFirstIndex,
+  blockTerm,
+  recordHeadAt,
+  recordHeadBytes,
+  recordTypes,
+  verifyBlockInRecord,
+} from '@flotilla/codec';
+import { type Clock, type Disk, type File, FlotillaError, type IoError } from '@flotilla/io';
+import { RecordRef, type WalCounters } from './api.ts';
+import { readFully } from './disk-steps.ts';
+import { segmentName } from './format.ts';
+import type { SegmentState } from './segment-set.ts';
+import type { Slab } from './slab-ring.ts';
+
+/** What the index says of the record. */
+export interface RecordPlace {
+  readonly path: string;
+  readonly segment: SegmentState;
+  readonly slab: Slab | null;
+  readonly offset: number;
+  readonly recLen: number;
+  readonly groupId: number;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+}
+
+type Loaded = (error: FlotillaError | null, ref: RecordRef) => void;
+
+export function loadRecord(
+  world: { readonly clock: Clock; readonly disk: Disk },
+  place: RecordPlace,
+  counters: WalCounters,
+  callback: Loaded,
+): void {
+  const { segment, slab, offset, recLen } = place;
+  if (slab !== null && offset >= slab.validFrom) {
+    const at = offset - slab.fileStart;
+    const ref = refTo(place, slab.bytes.slice(at, at + recLen));
+    return world.clock.nextTurn(() => callback(null, ref));
+  }
+  counters.readsFromDisk++;
+  const target = new Uint8Array(recLen);
+  withFile(world.disk, segment, place.path, (openError, file, release) => {
+    if (openError !== null) return callback(readFailed(place, openError), new RecordRef());
+    readFully(world.disk, file, target, offset, (error, bytes) => {
+      release();
+      if (error !== null) return callback(readFailed(place, error), new RecordRef());
+      const damage = bytes < recLen ? 'the file ends before it' : damageOf(place, target);
+      if (damage === null) callback(null, refTo(place, target));
+      else callback(corrupt(place, damage), new RecordRef());
+    });
+  });
+}
+
+/** The segment's own descriptor where it is open, else one for this read. */
+function withFile(
+  disk: Disk,
+  segment: SegmentState,
+  path: string,
+  use: (error: IoError | null, file: File, release: () => void) => void,
+): void {
+  if (segment.file !== null) return use(null, segment.file, () => {});
+  disk.open(path, 'read', (error, file) => {
+    if (error !== null) return use(error, file, () => {});
+    use(null, file, () => disk.close(file, () => {}));
+  });
+}
+
+function refTo(place: RecordPlace, bytes: Uint8Array): RecordRef {
+  const ref = new RecordRef();
+  ref.bytes = bytes;
+  ref.at = 0;
+  ref.recLen = place.recLen;
+  ref.firstIndex = place.firstIndex;
+  ref.lastIndex = place.lastIndex;
+  ref.term = blockTerm(bytes, recordHeadBytes);
+  return ref;
+}
+
+/** What is wrong with the record read, or null. */
+function damageOf(place: RecordPlace, bytes: Uint8Array): string | null {
+  const head = recordHeadAt(bytes, 0, bytes.length);
+  if (head === null || head.type !== recordTypes.entries || head.recLen !== place.recLen) {
+    return 'no ENTRIES record of that length stands there';
+  }
+  if (head.groupId !== place.groupId) return `it belongs to group ${head.groupId}`;
+  const verdict = verifyBlockInRecord(bytes, recordHeadBytes, bytes.length);
+  if (verdict !== 'ok')
+    return verdict === 'crc' ? 'its CRC fails' : `its block is broken (${verdict})`;
+  const first = blockFirstIndex(bytes, recordHeadBytes);
+  const last = first + blockCount(bytes, recordHeadBytes) - 1;
+  if (first > place.firstIndex || last < place.lastIndex)
+    return `it holds the entries ${first}..${last}`;
+  return null;
+}
+
+function detailsOf(place: RecordPlace): Record<string, unknown> {
+  return {
+    groupId: place.groupId,
+    firstIndex: place.firstIndex,
+    count: place.lastIndex - place.firstIndex + 1,
+    segment: segmentName(place.segment.segId),
+    offset: place.offset,
+  };
+}
+
+function corrupt(place: RecordPlace, damage: string): FlotillaError {
+  const { groupId, firstIndex, lastIndex, segment, offset } = place;
+  return new FlotillaError(
+    'WAL_ENTRY_CORRUPT',
+    `entries ${firstIndex}..${lastIndex} of group ${groupId} are damaged in ` +
+      `${segmentName(segment.segId)} at ${offset}: ${damage}`,
+    detailsOf(place),
+  );
+}
+
+function readFailed(place: RecordPlace, error: IoError): FlotillaError {
+  return new FlotillaError(
+    'WAL_READ_FAILED',
+    `cannot read ${place.path} at ${place.offset}: ${error.message}`,
+    { ...detailsOf(place), code: error.code },
+    error,
+  );
+}

@@ -1,0 +1,82 @@
+// The segments of an open log: where each stands on disk and in memory. Slots are small numbers that the index stores.
+// The newest segment may be staged, that is, have records in memory before its file stands under its name.
+
+import { assert, type File } from '@flotilla/io';
+import { pageBytes } from './format.ts';
+import type { Slab } from './slab-ring.ts';
+
+export class SegmentState {
+  readonly slot: number;
+  readonly segId: number;
+  readonly salt: number;
+  readonly capacityBytes: number;
+  /** Stream position minus file offset, for what this opening laid in it. */
+  readonly streamBase: number;
+  /** Unit of the file to the slab that is its image, or null. */
+  readonly slabs: (Slab | null)[];
+  /** Opened for writing (the active segment) or, on demand, for reading. */
+  file: File | null = null;
+  /** The file stands under its name, with its header, and STORE says so. */
+  isOnDisk: boolean;
+
+  constructor(place: {
+    readonly slot: number;
+    readonly segId: number;
+    readonly salt: number;
+    readonly capacityBytes: number;
+    readonly streamBase: number;
+    readonly units: number;
+    readonly isOnDisk: boolean;
+  }) {
+    this.slot = place.slot;
+    this.segId = place.segId;
+    this.salt = place.salt;
+    this.capacityBytes = place.capacityBytes;
+    this.streamBase = place.streamBase;
+    this.slabs = new Array<Slab | null>(place.units).fill(null);
+    this.isOnDisk = place.isOnDisk;
+  }
+}
+
+export class SegmentSet {
+  readonly slabBytes: number;
+  readonly #segments: SegmentState[] = [];
+  /** Capacity of all segments but the newest. */
+  sealedBytes = 0;
+
+  constructor(slabBytes: number) {
+    this.slabBytes = slabBytes;
+  }
+
+  /** All of them, oldest first; the slot is the index. */
+  get all(): readonly SegmentState[] {
+    return this.#segments;
+  }
+
+  at(slot: number): SegmentState {
+    const segment = this.#segments[slot];
+    assert(segment !== undefined, () => `no segment in slot ${slot}`);
+    return segment;
+  }
+
+  get newest(): SegmentState {
+    return this.at(this.#segments.length - 1);
+  }
+
+  add(place: {
+    readonly segId: number;
+    readonly salt: number;
+    readonly capacityBytes: number;
+    readonly streamBase: number;
+    readonly isOnDisk: boolean;
+  }): SegmentState {
+    const previous = this.#segments.at(-1);
+    assert(previous === undefined || place.segId === previous.segId + 1, 'segments out of order');
+    assert(place.capacityBytes % pageBytes === 0, 'a segment of broken pages');
+    if (previous !== undefined) this.sealedBytes += previous.capacityBytes;
+    const units = Math.ceil(place.capacityBytes / this.slabBytes);
+    const segment = new SegmentState({ ...place, slot: this.#segments.length, units });
+    this.#segments.push(segment);
+    return segment;
+  }
+}

@@ -1,0 +1,669 @@
+// The open log: checks what a host asks, lays records, keeps the index, answers lookups, and tells when what was laid is
+// durable. The parts it steers: stager (memory), flusher (disk), index, spare maker, STORE and its lazy witness.
+//
+// Invariants:
+// 1. What is published in the index stands in the stream before anything that refers to it.
+// 2. A batch is sealed only between turns, unless the turn itself overran a batch or a segment.
+// 3. After a failed write or sync nothing is laid, written or marked any more; what is in memory or durable stays readable.
+
+import {
+  blockBytesMax,
+  blockHeaderBytes,
+  blockTableSlotBytes,
+  blockTerm,
+  recordHeadBytes,
+} from '@flotilla/codec';
+import {
+  assert,
+  type Clock,
+  type Disk,
+  type Done,
+  type File,
+  type FileLock,
+  FlotillaError,
+  type IoError,
+} from '@flotilla/io';
+import type {
+  RecordRef,
+  RecoveredGroup,
+  RecoveryReport,
+  VoteIdentity,
+  Wal,
+  WalCounters,
+  WalEvents,
+} from './api.ts';
+import { CommitQueue, commitDelayMs, commitsPerTurn } from './commit-queue.ts';
+import { Flusher, type FailurePlace, type LogEnd } from './flusher.ts';
+import { batchBodyBytesMax, batchHeaderBytes, pageBytes, pathIn, segmentName } from './format.ts';
+import type { LogIndex } from './log-index.ts';
+import type { WalSettings } from './options.ts';
+import { loadRecord } from './read-back.ts';
+import {
+  entriesRecordBytes,
+  groupOpenFixedBytes,
+  groupOpenRecordBytes,
+  hardStateRecordBytes,
+  putEntriesHead,
+  putGroupOpen,
+  putHardState,
+  putTruncate,
+  truncateRecordBytes,
+} from './records.ts';
+import type { SegmentSet, SegmentState } from './segment-set.ts';
+import { SlabRing } from './slab-ring.ts';
+import type { SpareMaker } from './spare-maker.ts';
+import { type Batch, Stager } from './stager.ts';
+import type { StoreFile } from './store-file.ts';
+import { LazyWitness } from './witness.ts';
+
+/** Longest configuration of a group. */
+export const configBytesMax: number = blockBytesMax - groupOpenFixedBytes;
+
+/** What opening hands over: a store that is locked, recovered and marked open. */
+export interface OpenedStore {
+  readonly lock: FileLock;
+  readonly store: StoreFile;
+  readonly segments: SegmentSet;
+  readonly spares: SpareMaker;
+  readonly index: LogIndex;
+  readonly end: LogEnd;
+  readonly report: RecoveryReport;
+}
+
+export interface OpenWorld {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly salt: () => number;
+}
+
+export class WalLog implements Wal {
+  readonly report: RecoveryReport;
+  readonly counters: WalCounters = {
+    batches: 0,
+    syncs: 0,
+    batchBytes: 0,
+    recordBytes: 0,
+    readsFromDisk: 0,
+    rotations: 0,
+  };
+  poisoned: FlotillaError | null = null;
+  durablePosition: number;
+  entriesBytes: Uint8Array = new Uint8Array(0);
+  entriesAt = 0;
+  entriesPosition = 0;
+
+  readonly #clock: Clock;
+  readonly #disk: Disk;
+  readonly #settings: WalSettings;
+  readonly #events: WalEvents;
+  readonly #lock: FileLock;
+  readonly #store: StoreFile;
+  readonly #segments: SegmentSet;
+  readonly #spares: SpareMaker;
+  readonly #index: LogIndex;
+  readonly #ring: SlabRing;
+  readonly #stager: Stager;
+  readonly #flusher: Flusher;
+  readonly #witness: LazyWitness;
+  readonly #commits: CommitQueue = new CommitQueue();
+  /** Longest record that any segment of this log can hold. */
+  readonly #recordBytesMax: number;
+
+  /** Records were laid since the last endTurn: the turn that laid them closes its batch itself. */
+  #isInTurn = false;
+  #turnMs: number;
+  #readsInFlight = 0;
+  #closeDone: Done | null = null;
+  /** Set once nothing but reads in flight keeps the descriptors open. */
+  #outcome: { readonly error: FlotillaError | null } | null = null;
+  #isClosed = false;
+  #isClosing = false;
+  #areSparesStopped = false;
+
+  // The record begun by beginEntries; #pendingLen is 0 where there is none.
+  #pendingLen = 0;
+  #pendingSlot = 0;
+  #pendingFirst = 0;
+  #pendingCount = 0;
+  #pendingTerm = 0;
+  #pendingBlockBytes = 0;
+
+  constructor(world: OpenWorld, settings: WalSettings, events: WalEvents, opened: OpenedStore) {
+    this.#clock = world.clock;
+    this.#disk = world.disk;
+    this.#settings = settings;
+    this.#events = events;
+    this.#lock = opened.lock;
+    this.#store = opened.store;
+    this.#segments = opened.segments;
+    this.#spares = opened.spares;
+    this.#index = opened.index;
+    this.report = opened.report;
+    this.#ring = new SlabRing(settings.slabBytes, settings.cacheBytes);
+    this.#stager = new Stager(this.#ring, this.#segments.newest, opened.end.offset, (position) =>
+      this.#stageNext(world.salt(), position),
+    );
+    this.#flusher = new Flusher(
+      world,
+      {
+        directory: settings.directory,
+        stager: this.#stager,
+        segments: this.#segments,
+        spares: this.#spares,
+        store: this.#store,
+        noSync: settings.noSync,
+        counters: this.counters,
+      },
+      opened.end,
+      {
+        onBatchDurable: (batch, seq) => this.#onBatchDurable(batch, seq),
+        onFailure: (what, error, place) => this.#poison(what, error, place),
+        isLockIntact: () => this.#lock.isIntact(),
+        onInfo: settings.onInfo,
+      },
+    );
+    this.#witness = new LazyWitness(world.clock, this.#store, opened.end.lastSeq, (error) =>
+      this.#poison('write the witness', error),
+    );
+    this.durablePosition = this.#stager.end;
+    this.#turnMs = world.clock.monotonicMs();
+    this.#recordBytesMax = Math.min(
+      batchBodyBytesMax,
+      settings.segmentBytes - 2 * pageBytes - batchHeaderBytes,
+    );
+    this.#spares.want();
+  }
+
+  /** Failures outside a batch (spare, witness) end here too. */
+  fail(what: string, error: IoError): void {
+    this.#poison(what, error);
+  }
+
+  get storeUuid(): Uint8Array {
+    return this.#store.slot.uuid;
+  }
+  get instance(): number {
+    return this.#store.slot.instance;
+  }
+  get epoch(): number {
+    return this.#store.slot.epoch;
+  }
+  get walBytes(): number {
+    return this.#segments.sealedBytes + this.#segments.newest.capacityBytes;
+  }
+  get isFull(): boolean {
+    // One segment stays for hard states and the like.
+    const used = this.#segments.sealedBytes + this.#stager.tail;
+    return (
+      this.#spares.isOutOfSpace || used >= this.#settings.walBytesMax - this.#settings.segmentBytes
+    );
+  }
+  get pendingBytes(): number {
+    return this.#stager.end - this.durablePosition;
+  }
+
+  // --- Groups --------------------------------------------------------------------------------------------------------
+
+  recoveredGroups(): readonly RecoveredGroup[] {
+    const { groups } = this.#index;
+    const found: RecoveredGroup[] = [];
+    for (let slot = 0; slot < groups.size; slot++) {
+      found.push({
+        slot,
+        groupId: groups.groupId[slot] as number,
+        generation: groups.generation[slot] as number,
+        replicaId: groups.replicaId[slot] as number,
+        config: groups.config[slot] as Uint8Array,
+        term: groups.term[slot] as number,
+        vote: {
+          nodeId: groups.voteNode[slot] as number,
+          generation: groups.voteGeneration[slot] as number,
+          instance: groups.voteInstance[slot] as number,
+        },
+        commit: groups.commit[slot] as number,
+        firstIndex: groups.first[slot] as number,
+        prevTerm: groups.prevTerm[slot] as number,
+        lastIndex: groups.last[slot] as number,
+        termEnds: this.#index.termEnds(slot),
+      });
+    }
+    return found.sort((a, b) => a.groupId - b.groupId);
+  }
+
+  openGroup(groupId: number, generation: number, replicaId: number, config: Uint8Array): number {
+    this.#checkOpen();
+    checkUint('groupId', groupId);
+    checkUint('generation', generation);
+    checkUint('replicaId', replicaId);
+    if (config.length > configBytesMax) {
+      throw new RangeError(
+        `config must have at most ${configBytesMax} bytes, not ${config.length}`,
+      );
+    }
+    const { groups } = this.#index;
+    if (groups.slotOf(groupId) >= 0) {
+      throw new FlotillaError('GROUP_EXISTS', `the log has group ${groupId} already`, { groupId });
+    }
+    const recLen = groupOpenRecordBytes(config.length);
+    this.#stager.reserve(recLen);
+    putGroupOpen(this.#stager.bytes, this.#stager.at, { groupId, generation }, replicaId, config);
+    this.#commit(recLen);
+    return groups.add(groupId, generation, replicaId, config.slice());
+  }
+
+  // --- State records -------------------------------------------------------------------------------------------------
+
+  layHardState(slot: number, term: number, vote: VoteIdentity, commit: number): void {
+    this.#checkOpen();
+    const { groups } = this.#index;
+    this.#checkSlot(slot);
+    checkUint('term', term);
+    checkUint('commit', commit);
+    checkUint('vote.instance', vote.instance);
+    checkUint32('vote.nodeId', vote.nodeId);
+    checkUint32('vote.generation', vote.generation);
+    assert(term >= (groups.term[slot] as number), 'a term that goes back');
+    this.#index.setHardState(slot, term, vote, commit);
+    this.#layHardState(slot, vote);
+  }
+
+  noteCommit(slot: number, commit: number): void {
+    this.#checkSlot(slot);
+    checkUint('commit', commit);
+    const { groups } = this.#index;
+    if (commit <= (groups.commit[slot] as number)) return;
+    groups.commit[slot] = commit;
+    this.#markCommit(slot);
+  }
+
+  layTruncate(slot: number, from: number): void {
+    this.#checkOpen();
+    this.#checkSlot(slot);
+    const { groups } = this.#index;
+    const first = groups.first[slot] as number;
+    if (!(Number.isSafeInteger(from) && from >= first && from <= (groups.last[slot] as number))) {
+      throw new RangeError(`from must be an index of the log, not ${from}`);
+    }
+    assert(from > (groups.commit[slot] as number), 'a truncation of committed entries');
+    this.#stager.reserve(truncateRecordBytes);
+    putTruncate(this.#stager.bytes, this.#stager.at, this.#identityOf(slot), from);
+    this.#commit(truncateRecordBytes);
+    this.#index.truncate(slot, from);
+  }
+
+  // --- Entries -------------------------------------------------------------------------------------------------------
+
+  beginEntries(
+    slot: number,
+    firstIndex: number,
+    count: number,
+    term: number,
+    blockBytes: number,
+  ): void {
+    this.#checkOpen();
+    this.#checkSlot(slot);
+    const { groups } = this.#index;
+    const last = groups.last[slot] as number;
+    const lastIndex = firstIndex + count - 1;
+    if (
+      !(
+        Number.isSafeInteger(lastIndex) &&
+        count >= 1 &&
+        firstIndex >= (groups.first[slot] as number)
+      )
+    ) {
+      throw new RangeError(`not a range of indexes: ${firstIndex}, ${count} entries`);
+    }
+    if (firstIndex > last + 1)
+      throw new RangeError(`index ${firstIndex} leaves a hole after ${last}`);
+    if (!(blockBytes >= blockHeaderBytes + blockTableSlotBytes * count)) {
+      throw new RangeError(`a block of ${count} entries cannot have ${blockBytes} bytes`);
+    }
+    const recLen = entriesRecordBytes(blockBytes);
+    if (recLen > this.#recordBytesMax || (count > 1 && blockBytes > blockBytesMax)) {
+      throw new RangeError(`a block of ${count} entries and ${blockBytes} bytes is too large`);
+    }
+    if (firstIndex === last + 1) {
+      assert(term >= (groups.lastTerm[slot] as number), 'terms along the log must not decrease');
+    } else {
+      assert(firstIndex > (groups.commit[slot] as number), 'an overwrite of committed entries');
+      assert(
+        term >= this.#index.termOf(slot, firstIndex - 1),
+        'terms along the log must not decrease',
+      );
+    }
+    assert(term <= (groups.term[slot] as number), 'entries of a term that is not laid yet');
+    const stager = this.#stager;
+    stager.reserve(recLen);
+    putEntriesHead(
+      stager.bytes,
+      stager.at,
+      recLen,
+      groups.generation[slot] as number,
+      groups.groupId[slot] as number,
+    );
+    this.entriesBytes = stager.bytes;
+    this.entriesAt = stager.at + recordHeadBytes;
+    this.entriesPosition = stager.end;
+    this.#pendingLen = recLen;
+    this.#pendingSlot = slot;
+    this.#pendingFirst = firstIndex;
+    this.#pendingCount = count;
+    this.#pendingTerm = term;
+    this.#pendingBlockBytes = blockBytes;
+  }
+
+  finishEntries(): void {
+    const recLen = this.#pendingLen;
+    assert(recLen > 0, 'finishEntries without beginEntries');
+    const slot = this.#pendingSlot;
+    const first = this.#pendingFirst;
+    const bytes = this.entriesBytes;
+    const end = this.entriesAt + recLen - recordHeadBytes;
+    for (let i = this.entriesAt + this.#pendingBlockBytes; i < end; i++) bytes[i] = 0;
+    if (first <= (this.#index.groups.last[slot] as number)) this.#index.truncate(slot, first);
+    this.#index.append(
+      slot,
+      first,
+      this.#pendingCount,
+      this.#pendingTerm,
+      this.#stager.segment.slot,
+      this.#stager.tail,
+      recLen,
+    );
+    this.#commit(recLen);
+  }
+
+  // --- Turns and durability ------------------------------------------------------------------------------------------
+
+  get position(): number {
+    return this.#stager.position;
+  }
+
+  endTurn(): number {
+    this.#pendingLen = 0;
+    if (this.poisoned !== null || this.#isClosed) return this.#stager.end;
+    if (this.#isInTurn) {
+      this.#turnMs = this.#clock.monotonicMs();
+      if (this.#commits.length > 0) this.#layCommits(this.#turnMs - commitDelayMs, commitsPerTurn);
+      this.#isInTurn = false;
+    }
+    const end = this.#stager.end;
+    if (this.#stager.openBytes >= this.#settings.batchBytesSoft) this.#stager.closeOpen();
+    this.#flush();
+    return end;
+  }
+
+  /** Starts the next batch where none is in flight and one may be sealed. */
+  #flush(): void {
+    if (this.#flusher.isBusy || this.poisoned !== null) return;
+    if (!this.#stager.hasClosed && !this.#isInTurn) this.#stager.closeOpen();
+    const batch = this.#stager.takeClosed();
+    if (batch !== null) this.#flusher.start(batch);
+  }
+
+  #onBatchDurable(batch: Batch, seq: number): void {
+    const position = batch.streamEnd;
+    assert(position > this.durablePosition, 'durability that goes back');
+    this.durablePosition = position;
+    this.#ring.trim(position);
+    this.#witness.note(seq);
+    this.#flush();
+    this.#events.onDurable(position);
+    if (this.#isClosing) this.#closeWhenIdle();
+  }
+
+  #layCommits(sinceMs: number, countMax: number): void {
+    const { groups } = this.#index;
+    for (let laid = 0; laid < countMax && this.#commits.length > 0; ) {
+      if (this.#commits.oldestMs > sinceMs) break;
+      const slot = this.#commits.shift();
+      groups.commitQueued[slot] = 0;
+      if (groups.commitDirty[slot] === 0) continue;
+      this.#layHardState(slot, {
+        nodeId: groups.voteNode[slot] as number,
+        generation: groups.voteGeneration[slot] as number,
+        instance: groups.voteInstance[slot] as number,
+      });
+      laid++;
+    }
+  }
+
+  /** Lays the group's hard state as the table has it; the commit never points behind the log as laid so far. */
+  #layHardState(slot: number, vote: VoteIdentity): void {
+    const { groups } = this.#index;
+    const commit = groups.commit[slot] as number;
+    const laid = Math.min(commit, groups.last[slot] as number);
+    this.#stager.reserve(hardStateRecordBytes);
+    putHardState(
+      this.#stager.bytes,
+      this.#stager.at,
+      this.#identityOf(slot),
+      groups.term[slot] as number,
+      vote,
+      laid,
+    );
+    this.#commit(hardStateRecordBytes);
+    groups.commitDirty[slot] = 0;
+    if (laid < commit) this.#markCommit(slot);
+  }
+
+  #markCommit(slot: number): void {
+    const { groups } = this.#index;
+    groups.commitDirty[slot] = 1;
+    if (groups.commitQueued[slot] === 1) return;
+    groups.commitQueued[slot] = 1;
+    this.#commits.push(slot, this.#turnMs);
+  }
+
+  /** Publishes the bytes reserved last. */
+  #commit(recLen: number): void {
+    this.#pendingLen = 0;
+    this.#isInTurn = true;
+    this.#stager.commit(recLen);
+    this.counters.recordBytes += recLen;
+  }
+
+  #stageNext(salt: number, position: number): SegmentState {
+    const { newest } = this.#segments;
+    return this.#segments.add({
+      segId: newest.segId + 1,
+      salt,
+      capacityBytes: this.#settings.segmentBytes,
+      streamBase: position - pageBytes,
+      isOnDisk: false,
+    });
+  }
+
+  // --- Memory of the stream ------------------------------------------------------------------------------------------
+
+  rangesBetween(from: number, to: number, ranges: Uint8Array[]): boolean {
+    if (!(from <= to && to <= this.#stager.end)) {
+      throw new RangeError(`not a part of the stream: ${from}..${to}`);
+    }
+    return this.#ring.ranges(from, to, ranges);
+  }
+
+  pin(from: number, to: number): void {
+    if (from < to) this.#ring.addPins(from, to, 1);
+  }
+
+  unpin(from: number, to: number): void {
+    if (from < to) this.#ring.addPins(from, to, -1);
+  }
+
+  // --- Reading -------------------------------------------------------------------------------------------------------
+
+  lookup(slot: number, index: number, ref: RecordRef): boolean {
+    const found = this.#index;
+    if (!found.find(slot, index)) throw new RangeError(`the log has no index ${index}`);
+    ref.recLen = found.foundRecLen;
+    ref.firstIndex = found.foundFirst;
+    ref.lastIndex = found.foundLast;
+    const offset = found.foundOffset;
+    const { slabs } = this.#segments.at(found.foundSegSlot);
+    const slab = slabs[Math.floor(offset / this.#settings.slabBytes)];
+    if (slab === null || slab === undefined || offset < slab.validFrom) return false;
+    ref.bytes = slab.bytes;
+    ref.at = offset - slab.fileStart;
+    ref.term = blockTerm(slab.bytes, ref.at + recordHeadBytes);
+    return true;
+  }
+
+  load(
+    slot: number,
+    index: number,
+    callback: (error: FlotillaError | null, ref: RecordRef) => void,
+  ): void {
+    this.#checkSlot(slot);
+    const found = this.#index;
+    if (!found.find(slot, index)) throw new RangeError(`the log has no index ${index}`);
+    const segment = this.#segments.at(found.foundSegSlot);
+    this.#readsInFlight++;
+    loadRecord(
+      { clock: this.#clock, disk: this.#disk },
+      {
+        path: pathIn(this.#settings.directory, segmentName(segment.segId)),
+        segment,
+        slab: segment.slabs[Math.floor(found.foundOffset / this.#settings.slabBytes)] ?? null,
+        offset: found.foundOffset,
+        recLen: found.foundRecLen,
+        groupId: found.groups.groupId[slot] as number,
+        firstIndex: found.foundFirst,
+        lastIndex: found.foundLast,
+      },
+      this.counters,
+      (error, ref) => {
+        this.#readsInFlight--;
+        callback(error, ref);
+        if (this.#isClosing) this.#releaseWhenRead();
+      },
+    );
+  }
+
+  lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number {
+    const found = this.#index;
+    if (!found.find(slot, first)) throw new RangeError(`the log has no index ${first}`);
+    let bytes = found.foundRecLen;
+    let end = found.foundLast;
+    while (end < last && found.findNext(slot)) {
+      bytes += found.foundRecLen;
+      if (bytes > bytesMax) break;
+      end = found.foundLast;
+    }
+    return Math.min(end, last);
+  }
+
+  bytesBetween(slot: number, first: number, last: number): number {
+    const found = this.#index;
+    if (first > last) return 0;
+    if (!found.find(slot, first)) throw new RangeError(`the log has no index ${first}`);
+    let bytes = found.foundRecLen;
+    while (found.foundLast < last && found.findNext(slot)) bytes += found.foundRecLen;
+    return bytes;
+  }
+
+  // --- The end -------------------------------------------------------------------------------------------------------
+
+  close(done: Done): void {
+    assert(!this.#isClosing, 'close called twice');
+    this.#isClosing = true;
+    this.#closeDone = done;
+    if (this.poisoned !== null) return this.#release(null);
+    this.#layCommits(Number.MAX_VALUE, Number.MAX_SAFE_INTEGER);
+    this.endTurn();
+    this.#closeWhenIdle();
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#isClosed || this.#flusher.isBusy || this.poisoned !== null) return;
+    assert(this.durablePosition === this.#stager.end, 'a close before everything is durable');
+    this.#isClosed = true;
+    this.#witness.stop();
+    const cleanSeq = this.#flusher.durableSeq;
+    this.#store.update({ cleanSeq, durableSeq: cleanSeq }, (error) => {
+      if (error !== null) this.#poison('mark the store clean', error);
+      else this.#release(null);
+    });
+  }
+
+  #poison(what: string, error: IoError, place?: FailurePlace): void {
+    if (this.poisoned !== null) return;
+    const where =
+      place === undefined ? '' : ` (${place.segment} offset ${place.offset}, batch ${place.seq})`;
+    this.poisoned = new FlotillaError(
+      'WAL_POISONED',
+      `the log failed to ${what}${where}: ${error.message}; nothing laid after the last durable batch is acknowledged`,
+      { ...place, code: error.code },
+      error,
+    );
+    this.#flusher.stop();
+    this.#witness.stop();
+    this.#events.onPoisoned(this.poisoned);
+    if (this.#isClosing) this.#release(this.poisoned);
+  }
+
+  /** Gives back descriptors and lock, once no read uses them any more. */
+  #release(error: FlotillaError | null): void {
+    if (this.#outcome !== null) return;
+    this.#isClosed = true;
+    this.#outcome = { error };
+    this.#witness.stop();
+    this.#flusher.stop();
+    this.#spares.stop(() => {
+      this.#areSparesStopped = true;
+      this.#releaseWhenRead();
+    });
+  }
+
+  #releaseWhenRead(): void {
+    const outcome = this.#outcome;
+    const done = this.#closeDone;
+    if (outcome === null || done === null) return;
+    if (!this.#areSparesStopped || this.#readsInFlight > 0) return;
+    this.#closeDone = null;
+    const files: File[] = [this.#store.file];
+    for (const segment of this.#segments.all) {
+      if (segment.file !== null) files.push(segment.file);
+      segment.file = null;
+    }
+    const closeNext = (): void => {
+      const file = files.pop();
+      if (file !== undefined) return this.#disk.close(file, closeNext);
+      this.#lock.release();
+      done(outcome.error);
+    };
+    closeNext();
+  }
+
+  #identityOf(slot: number): { readonly groupId: number; readonly generation: number } {
+    const { groups } = this.#index;
+    return {
+      groupId: groups.groupId[slot] as number,
+      generation: groups.generation[slot] as number,
+    };
+  }
+
+  #checkOpen(): void {
+    if (this.poisoned !== null) throw this.poisoned;
+    if (this.#isClosing) throw new FlotillaError('CLOSED', 'the log is closed');
+    this.#pendingLen = 0;
+  }
+
+  #checkSlot(slot: number): void {
+    if (!(slot >= 0 && slot < this.#index.groups.size))
+      throw new RangeError(`no group in slot ${slot}`);
+  }
+}
+
+function checkUint(name: string, value: number): void {
+  if (!(Number.isSafeInteger(value) && value >= 0)) {
+    throw new RangeError(`${name} must be a whole number from 0 to 2^53 - 1, not ${value}`);
+  }
+}
+
+function checkUint32(name: string, value: number): void {
+  if (!(Number.isSafeInteger(value) && value >= 0 && value <= 0xffff_ffff)) {
+    throw new RangeError(`${name} must be a whole number from 0 to 2^32 - 1, not ${value}`);
+  }
+}
