@@ -168,7 +168,8 @@ export class Simulation {
     const config = {
       ...baseConfig,
       nodeId: node.id,
-      voters: this.nodes.length === 0 ? [] : Array.from({ length: this.#options.nodes }, (_, i) => i + 1),
+      voters:
+        this.nodes.length === 0 ? [] : Array.from({ length: this.#options.nodes }, (_, i) => i + 1),
       preVote,
       checkQuorum,
       inflightMessagesMax: 1 + (seed % 5),
@@ -255,7 +256,13 @@ export class Simulation {
     if (laid || waiting.length > 0) {
       const { term, votedFor, lastIndex } = core;
       const indexTerm = core.termAt(lastIndex);
-      const persisted: CoreEvent = { kind: 'persisted', term, votedFor, index: lastIndex, indexTerm };
+      const persisted: CoreEvent = {
+        kind: 'persisted',
+        term,
+        votedFor,
+        index: lastIndex,
+        indexTerm,
+      };
       queue.push({ kind: 'mark', messages: waiting, persisted });
     }
     for (const m of listOf(out.messages)) {
@@ -277,7 +284,8 @@ export class Simulation {
         entry = { term: core.term, id: this.#nextId++, bytes: index === first ? 5 : 10 };
       } else {
         const parcel = node.incoming ?? fail('a follower appends only what a message brought');
-        entry = parcel.entries[index - parcel.message.prevIndex - 1] ?? fail('more than it brought');
+        entry =
+          parcel.entries[index - parcel.message.prevIndex - 1] ?? fail('more than it brought');
       }
       expectTrue(entry.term === core.termAt(index), () => 'the core knows the entry by its term');
       // S3: index and term name one entry for ever.
@@ -319,7 +327,10 @@ export class Simulation {
     node.lastCommit = commit;
     if (core.role !== 'leader') return;
     const last = node.entries[commit - 1] as Entry;
-    expectTrue(last.term === core.term, () => `S5: ${commit} of an old term is committed by counting`);
+    expectTrue(
+      last.term === core.term,
+      () => `S5: ${commit} of an old term is committed by counting`,
+    );
     const holders = this.nodes.filter((other) => other.disk.entries[commit - 1]?.id === last.id);
     expectTrue(
       holders.length * 2 > this.nodes.length,
@@ -333,7 +344,8 @@ export class Simulation {
       expectTrue(m.term <= node.disk.term, () => `S2: kind ${m.kind} names a term not durable`);
       node.promisedTerm = Math.max(node.promisedTerm, m.term);
     }
-    const isVote = m.kind === messageKinds.vote || (m.kind === messageKinds.voteAnswer && m.granted);
+    const isVote =
+      m.kind === messageKinds.vote || (m.kind === messageKinds.voteAnswer && m.granted);
     if (isVote) {
       const candidate = m.kind === messageKinds.vote ? node.id : m.to;
       const key = `${node.id}:${m.term}`;
