@@ -25,6 +25,11 @@ export class Lobby {
     return this.#lodgers.size;
   }
 
+  /** Addresses that are counted now: as many as have a lodger. */
+  get addresses(): number {
+    return this.#byAddress.size;
+  }
+
   enter(lodger: Lodger): void {
     if (this.#lodgers.has(lodger)) return;
     if (this.#countOf(lodger.address) >= this.#perAddressMax) {

@@ -1,8 +1,7 @@
 // Problems on their way to a person, at a limited rate: what a hostile or broken peer can provoke without end must not
 // become a log without end. What was held back is counted, and the next problem that passes says how many there were.
 
-import type { Clock } from '@flotilla/io';
-import { type ErrorCode, FlotillaError } from '@flotilla/io';
+import { type Clock, type ErrorCode, FlotillaError } from '@flotilla/io';
 
 /** So many at once, then one a second. */
 const burst = 20;

@@ -1,8 +1,13 @@
 // Opens a transport: listens, judges who comes, and hands each proven connection to its peer's link.
 
 import { frameKinds } from '@flotilla/codec';
-import type { Conn, ConnHandlers, Done, FlotillaError as FlotillaErrorType } from '@flotilla/io';
-import { FlotillaError, type Listener } from '@flotilla/io';
+import {
+  type Conn,
+  type ConnHandlers,
+  type Done,
+  FlotillaError,
+  type Listener,
+} from '@flotilla/io';
 import type {
   Lane,
   Peer,
@@ -31,7 +36,7 @@ export function openTransport(
   world: TransportWorld,
   options: TransportOptions,
   events: TransportEvents,
-  callback: (error: FlotillaErrorType | null, transport: Transport) => void,
+  callback: (error: FlotillaError | null, transport: Transport) => void,
 ): void {
   const settings = settingsOf(options);
   if (settings instanceof FlotillaError) {

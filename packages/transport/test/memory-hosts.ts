@@ -10,7 +10,7 @@ import {
   laneNumbers,
 } from '../src/handshake.ts';
 import { clusterId, type Host, type HostOptions, openHost } from './hosts.ts';
-import { type MemoryConn, MemoryWorld } from './memory-world.ts';
+import type { MemoryConn, MemoryWorld } from './memory-world.ts';
 
 export function open(world: MemoryWorld, options: HostOptions): Host {
   let opened: Host | undefined;
