@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const alias = [{ find: /^@flotilla\/([a-z]+)$/, replacement: source('./packages/$1/src/index.ts') }];
+const alias = [
+  { find: /^@flotilla\/([a-z]+)$/, replacement: source('./packages/$1/src/index.ts') },
+];
 
 export default defineConfig({
   test: {
