@@ -332,7 +332,8 @@ function openNet(
         epoch: wal.epoch,
         listen: options.listen,
         entryBytesMax: numbers.entryBytesMax,
-        frameBytesMax: numbers.entryBytesMax + (1 << 20),
+        // Room for the largest entry behind another group's share of a live frame.
+        frameBytesMax: Math.max(9 << 20, numbers.entryBytesMax + (1 << 20)),
         insecureNetwork: options.insecureNetwork ?? false,
       },
       engine,

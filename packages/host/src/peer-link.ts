@@ -270,6 +270,10 @@ export class PeerLink {
   /** Copies the records of `message` into the gathered frame. False where one of them is not in memory. */
   #gather(message: Message, replica: Replica): boolean {
     const ref = this.#ref;
+    const { prevIndex, lastIndex } = message;
+    if (lastIndex > prevIndex) {
+      this.#makeRoom(this.#wal.bytesBetween(replica.slot, prevIndex + 1, lastIndex));
+    }
     const sharedStart = this.#gatheredUsed;
     let index = message.prevIndex + 1;
     while (index <= message.lastIndex) {
@@ -284,10 +288,15 @@ export class PeerLink {
     return true;
   }
 
+  /** Sends what is gathered where `bytes` more would make the frame larger than frames should be. */
+  #makeRoom(bytes: number): void {
+    if (this.#gatheredUsed > 0 && this.#gatheredUsed + bytes > frameBytesTarget) this.#flushGathered();
+  }
+
   #addGathered(message: Message, address: Addressing, sharedStart: number): void {
     this.#gathered.add(message, address, sharedStart);
     this.#counters.appendsGathered++;
-    if (this.#gatheredUsed >= frameBytesTarget || this.#gathered.isFull) this.#flushGathered();
+    if (this.#gathered.isFull) this.#flushGathered();
   }
 
   #copyRecord(ref: RecordRef): void {
@@ -337,6 +346,7 @@ export class PeerLink {
     message.clear();
     item.fill(message);
     if (loaded === null) return this.#gather(message, replica);
+    this.#makeRoom(loaded.reduce((bytes, ref) => bytes + ref.recLen, 0));
     const sharedStart = this.#gatheredUsed;
     for (const ref of loaded) this.#copyRecord(ref);
     this.#addGathered(message, replica.address, sharedStart);
