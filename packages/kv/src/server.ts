@@ -1,0 +1,165 @@
+// The RESP server of one node: listens, makes a session of each connection, sends replies in batches, and looks after the
+// lanes that wait for a leader. The only file of this package that touches a socket.
+
+import * as net from 'node:net';
+import { FlotillaError, type Timer } from '@flotilla/io';
+import { splitAddress } from '@flotilla/sharding';
+import type { ClientState } from './command-spec.ts';
+import type { Lane } from './lane.ts';
+import type { KvServices } from './services.ts';
+import { Session, type SessionLimits } from './session.ts';
+
+export interface ServerLimits extends SessionLimits {
+  /** Connections at once. Default 10,000. */
+  readonly clientsMax: number;
+  /** Memory for commands of which only a part has arrived, over all clients; above it the client that asks is dropped. */
+  readonly bufferedBytesMax: number;
+}
+
+/** How often a lane without a leader looks again. */
+const holdPollMs = 10;
+const refusal = '-ERR max number of clients reached\r\n';
+
+/** The two duties of a server that lanes and sessions call: given to KvServices. */
+export class Flusher {
+  #dirty: Session[] = [];
+  readonly #flushAll: () => void;
+
+  constructor() {
+    this.#flushAll = () => {
+      const sessions = this.#dirty;
+      this.#dirty = [];
+      for (const session of sessions) {
+        session.isFlushScheduled = false;
+        session.flush();
+      }
+    };
+  }
+
+  schedule(session: Session): void {
+    if (session.isFlushScheduled) return;
+    session.isFlushScheduled = true;
+    // Completions of one turn run as microtasks one after the other; this one comes behind those that are queued.
+    if (this.#dirty.push(session) === 1) queueMicrotask(this.#flushAll);
+  }
+}
+
+/** Lanes whose first command waits. One timer for all, and none while there are none. */
+export class HeldLanes {
+  readonly #clock: KvServices['clock'];
+  readonly #lanes: Set<Lane> = new Set();
+  #timer: Timer | null = null;
+
+  constructor(clock: KvServices['clock']) {
+    this.#clock = clock;
+  }
+
+  add(lane: Lane): void {
+    this.#lanes.add(lane);
+    this.#arm();
+  }
+
+  remove(lane: Lane): void {
+    this.#lanes.delete(lane);
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    this.#lanes.clear();
+  }
+
+  #arm(): void {
+    this.#timer ??= this.#clock.at(this.#clock.monotonicMs() + holdPollMs, () => this.#poll());
+  }
+
+  #poll(): void {
+    this.#timer = null;
+    for (const lane of [...this.#lanes]) if (!lane.retry()) this.#lanes.delete(lane);
+    if (this.#lanes.size > 0) this.#arm();
+  }
+}
+
+export class KvServer {
+  readonly #services: KvServices;
+  readonly #limits: ServerLimits;
+  readonly #sessions: Map<number, Session> = new Map();
+  readonly #sockets: Set<net.Socket> = new Set();
+  readonly #server: net.Server;
+  #nextId = 1;
+  #bufferedBytes = 0;
+
+  constructor(services: KvServices, limits: ServerLimits) {
+    this.#services = services;
+    this.#limits = limits;
+    this.#server = net.createServer({ noDelay: true }, (socket) => this.#accept(socket));
+  }
+
+  /** Listens on `host:port` and answers the address that was bound. */
+  listen(address: string): Promise<string> {
+    const at = splitAddress(address);
+    if (at === null) throw new RangeError(`not a listening address: ${address}`);
+    return new Promise((resolve, reject) => {
+      const refuse = (error: NodeJS.ErrnoException): void => {
+        reject(new FlotillaError('IO_REFUSED', `cannot listen on ${address}`, { code: error.code }, error));
+      };
+      this.#server.once('error', refuse);
+      this.#server.listen(at.port, at.host, () => {
+        this.#server.off('error', refuse);
+        this.#server.on('error', () => undefined);
+        const bound = this.#server.address();
+        resolve(typeof bound === 'object' && bound !== null ? `${at.host}:${bound.port}` : address);
+      });
+    });
+  }
+
+  clients(): Iterable<ClientState> {
+    return this.#sessions.values();
+  }
+
+  /** Stops listening and drops every connection. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  #accept(socket: net.Socket): void {
+    const { counters } = this.#services;
+    if (this.#sessions.size >= this.#limits.clientsMax) {
+      counters.connectionsRefused++;
+      socket.on('error', () => undefined);
+      socket.end(refusal);
+      socket.destroySoon();
+      return;
+    }
+    counters.connectionsAccepted++;
+    counters.connectionsOpen++;
+    const id = this.#nextId++;
+    const remote = socket.remoteAddress ?? 'unknown';
+    const identity = { id, address: `${remote}:${socket.remotePort ?? 0}` };
+    const session = new Session(identity, socket, this.#services, this.#limits);
+    this.#sessions.set(id, session);
+    this.#sockets.add(socket);
+    socket.on('data', (chunk: Buffer) => this.#receive(session, socket, chunk));
+    socket.on('drain', () => session.onDrain());
+    // A client that closes its side may still read the replies to what it sent; `close` comes for every end.
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      counters.connectionsOpen--;
+      this.#bufferedBytes -= session.bufferedBytes;
+      this.#sessions.delete(id);
+      this.#sockets.delete(socket);
+      session.close();
+    });
+  }
+
+  #receive(session: Session, socket: net.Socket, chunk: Buffer): void {
+    const before = session.bufferedBytes;
+    session.onData(chunk);
+    this.#bufferedBytes += session.bufferedBytes - before;
+    if (session.bufferedBytes > before && this.#bufferedBytes > this.#limits.bufferedBytesMax) {
+      socket.destroy();
+    }
+  }
+}
