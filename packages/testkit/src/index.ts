@@ -1,3 +1,4 @@
+export { withoutAmbient } from './ambient-guard.ts';
 export {
   applyCrash,
   type CrashPolicy,
@@ -22,6 +23,8 @@ export { DiskImage } from './disk-image.ts';
 export { DiskSurgery } from './disk-surgery.ts';
 export type { PendingName, PendingWrite } from './disk-tree.ts';
 export { QueueScheduler } from './queue-scheduler.ts';
+export { SimClock, type SimClockOptions } from './sim-clock.ts';
+export { SimConn } from './sim-conn.ts';
 export { type DiskScheduler, SimDisk, type SimDiskOptions } from './sim-disk.ts';
 export {
   type KernelOptions,
@@ -31,4 +34,7 @@ export {
   SimKernel,
   SimOwner,
 } from './sim-kernel.ts';
+export { defaultLink, type LinkOptions, type LinkState, SimLink, SimMachine } from './sim-link.ts';
+export { type NetworkCounters, SimNet, SimNetwork, type SimNetworkOptions } from './sim-net.ts';
 export { SimRng } from './sim-rng.ts';
+export { SimHost, type SimHostOptions, SimWorld, type SimWorldOptions } from './sim-world.ts';

@@ -9,6 +9,7 @@
 // nothing more; a paused owner's events are held, in order, until it is resumed. Nothing here knows of disks or nets.
 
 import { AssertionFailure, assert } from '@flotilla/io';
+import { withoutAmbient } from './ambient-guard.ts';
 import { hashString, RollingHash } from './hash.ts';
 import { SimRng } from './sim-rng.ts';
 
@@ -59,6 +60,8 @@ export interface KernelOptions {
   readonly seed: number;
   /** Events of the same microsecond run in random order instead of in the order they were made. */
   readonly chaosOrder?: boolean;
+  /** Ambient time, timers and randomness throw while an event runs (ambient-guard.ts); costs a microsecond or two an event. */
+  readonly forbidAmbient?: boolean;
   /** Number of latest events kept for a failure's report; default 200, 0 = none. */
   readonly recentEventsMax?: number;
 }
@@ -87,6 +90,7 @@ export class SimKernel {
   readonly #recent: SimEvent[] = [];
   readonly #recentTimes: number[] = [];
   readonly #recentEventsMax: number;
+  readonly #forbidAmbient: boolean;
   #nowUs = 0;
   #sequence = 0;
   #eventCount = 0;
@@ -99,6 +103,7 @@ export class SimKernel {
     this.rng = new SimRng(options.seed);
     this.#ties = options.chaosOrder === true ? this.rng.fork('ties') : null;
     this.#recentEventsMax = options.recentEventsMax ?? 200;
+    this.#forbidAmbient = options.forbidAmbient ?? false;
   }
 
   get nowUs(): number {
@@ -182,7 +187,9 @@ export class SimKernel {
     const run = event.run;
     event.run = null;
     this.#record(event);
-    run?.();
+    if (run === null) return true;
+    if (this.#forbidAmbient) withoutAmbient(run);
+    else run();
     return true;
   }
 
