@@ -5,7 +5,6 @@ export {
   createCommandTable,
   type KvCluster,
   type KvClusterHost,
-  type KvGroupStatus,
   type KvHost,
   KvNode,
   type KvOpenOptions,
@@ -16,3 +15,4 @@ export {
 export { type ParserLimits, RespParser } from './resp-parser.ts';
 export { RespWriter } from './resp-writer.ts';
 export type { ServerLimits } from './server.ts';
+export type { KvGroupStatus, KvHostStatus } from './status.ts';

@@ -2,7 +2,6 @@
 // Everything here uses the public API of the host; kv has no access that other users of the library lack.
 
 import { createHash } from 'node:crypto';
-import type { GroupStatus } from '@flotilla/host';
 import type { Clock } from '@flotilla/io';
 import {
   type GroupHost,
@@ -14,6 +13,7 @@ import {
   splitAddress,
 } from '@flotilla/sharding';
 import { CommandTable } from './command-table.ts';
+import { adminCommands } from './commands-admin.ts';
 import { clusterCommands } from './commands-cluster.ts';
 import { connectionCommands } from './commands-connection.ts';
 import { readCommands } from './commands-read.ts';
@@ -26,10 +26,13 @@ import { defaultParserLimits } from './resp-parser.ts';
 import { RespWriter } from './resp-writer.ts';
 import { Flusher, HeldLanes, KvServer, type ServerLimits } from './server.ts';
 import type { KvServices } from './services.ts';
+import type { KvGroupStatus, KvHostStatus } from './status.ts';
 
 /** What kv needs of a host; `Host` of @flotilla/host has it. */
 export interface KvHost extends GroupHost {
   readonly world: { readonly clock: Clock };
+  /** Counts and gauges by name, shown to whoever asks for the host's status. */
+  metrics?(): Readonly<Record<string, number>>;
 }
 
 /** The cluster as its configuration has it, the same on every host. */
@@ -92,6 +95,7 @@ export function createCommandTable(): CommandTable {
     ...clusterCommands,
     ...readCommands,
     ...writeCommands,
+    ...adminCommands,
   ]);
 }
 
@@ -135,13 +139,6 @@ function initialMapOf(cluster: KvCluster): ShardMap {
   return initialShardMap(hosts, cluster.groups);
 }
 
-/** A group as this host sees it, for status pages. */
-export interface KvGroupStatus extends GroupStatus {
-  /** Keys in the local replica; 0 for the map group. */
-  readonly keys: number;
-  readonly stateHash: number;
-}
-
 export class KvNode {
   readonly keeper: MapKeeper;
   readonly #host: KvHost;
@@ -179,6 +176,8 @@ export class KvNode {
       machine: (groupId) => machines.get(groupId),
       machines: () => machines,
       clients: () => this.#server.clients(),
+      hostStatus: () => this.hostStatus(),
+      groupsStatus: () => this.groupsStatus(),
       scheduleFlush: (session) => flusher.schedule(session),
       hold: (lane) => held.add(lane),
       release: (lane) => held.remove(lane),
@@ -198,8 +197,31 @@ export class KvNode {
     return this.keeper.whenSettled();
   }
 
+  /** The server, for connections that do not come through its listening socket. */
+  get server(): KvServer {
+    return this.#server;
+  }
+
   counters(): Record<string, number> {
     return this.#counters.toJSON();
+  }
+
+  hostStatus(): KvHostStatus {
+    const { map } = this.keeper.machine;
+    const metrics = this.#host.metrics?.() ?? {};
+    return {
+      id: this.#host.nodeId,
+      pid: process.pid,
+      rssMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
+      groups: metrics['groups'] ?? this.#machines.size + 1,
+      leaders: metrics['leaders'] ?? 0,
+      walBytes: metrics['walBytes'] ?? 0,
+      mapVersion: map?.version ?? 0,
+      isSettled: this.keeper.isSettled,
+      hosts: (map?.hosts ?? []).map(({ id, resp }) => ({ id, resp })),
+      counters: this.counters(),
+      metrics,
+    };
   }
 
   groupsStatus(): KvGroupStatus[] {

@@ -7,6 +7,7 @@ import type { ClientState } from './command-spec.ts';
 import type { CommandTable } from './command-table.ts';
 import type { KvCounters } from './counters.ts';
 import type { KvMachine } from './kv-machine.ts';
+import type { KvGroupStatus, KvHostStatus } from './status.ts';
 import type { Lane } from './lane.ts';
 import type { RequestPool } from './request.ts';
 import type { RespWriter } from './resp-writer.ts';
@@ -28,6 +29,9 @@ export interface KvServices {
   machine(groupId: number): KvMachine | undefined;
   machines(): Iterable<[number, KvMachine]>;
   clients(): Iterable<ClientState>;
+  /** This host, and each of its replicas, for status pages. */
+  hostStatus(): KvHostStatus;
+  groupsStatus(): readonly KvGroupStatus[];
   /** The session has replies to send: they leave once the callbacks that are due now have run. */
   scheduleFlush(session: Session): void;
   /** The lane's first command waits for a leader: retry() is called every few ms until it answers false. */
