@@ -7,7 +7,7 @@ import { splitAddress } from '@flotilla/sharding';
 import type { ClientState } from './command-spec.ts';
 import type { Lane } from './lane.ts';
 import type { KvServices } from './services.ts';
-import { Session, type SessionLimits } from './session.ts';
+import { type ClientSocket, Session, type SessionLimits } from './session.ts';
 
 export interface ServerLimits extends SessionLimits {
   /** Connections at once. Default 10,000. */
@@ -116,6 +116,25 @@ export class KvServer {
     return this.#sessions.values();
   }
 
+  /** A session for a connection that stands; its bytes come through onData() and onDrain(). */
+  attach(socket: ClientSocket, address: string): Session {
+    const { counters } = this.#services;
+    counters.connectionsAccepted++;
+    counters.connectionsOpen++;
+    const identity = { id: this.#nextId++, address };
+    const session = new Session(identity, socket, this.#services, this.#limits);
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+
+  /** The connection is gone. */
+  detach(session: Session): void {
+    if (!this.#sessions.delete(session.id)) return;
+    this.#services.counters.connectionsOpen--;
+    this.#bufferedBytes -= session.bufferedBytes;
+    session.close();
+  }
+
   /** Stops listening and drops every connection. */
   close(): Promise<void> {
     return new Promise((resolve) => {
@@ -133,24 +152,16 @@ export class KvServer {
       socket.destroySoon();
       return;
     }
-    counters.connectionsAccepted++;
-    counters.connectionsOpen++;
-    const id = this.#nextId++;
     const remote = socket.remoteAddress ?? 'unknown';
-    const identity = { id, address: `${remote}:${socket.remotePort ?? 0}` };
-    const session = new Session(identity, socket, this.#services, this.#limits);
-    this.#sessions.set(id, session);
+    const session = this.attach(socket, `${remote}:${socket.remotePort ?? 0}`);
     this.#sockets.add(socket);
     socket.on('data', (chunk: Buffer) => this.#receive(session, socket, chunk));
     socket.on('drain', () => session.onDrain());
     // A client that closes its side may still read the replies to what it sent; `close` comes for every end.
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
-      counters.connectionsOpen--;
-      this.#bufferedBytes -= session.bufferedBytes;
-      this.#sessions.delete(id);
       this.#sockets.delete(socket);
-      session.close();
+      this.detach(session);
     });
   }
 
