@@ -153,18 +153,21 @@ export class Single {
     return this.step({ kind: 'tick' });
   }
 
-  /** Wins an election with the vote of node 2. The blank entry is not durable yet. */
+  /** Wins an election with as few votes as it takes. The blank entry is not durable yet. */
   lead(): Outcome {
     this.campaign();
-    const outcome = this.persist();
-    if (this.core.role === 'leader') return outcome;
-    const voters = this.core.voters.filter((voter) => voter !== this.core.nodeId);
-    let last = outcome;
-    for (const from of voters) {
-      if (this.core.role === 'leader') break;
-      last = this.receive(messageKinds.voteAnswer, { from, term: this.core.term, granted: true });
+    let outcome = this.persist();
+    for (const from of this.core.voters) {
+      if (this.#isLeading()) break;
+      if (from === this.core.nodeId) continue;
+      const term = this.core.term;
+      outcome = this.receive(messageKinds.voteAnswer, { from, term, granted: true });
     }
-    return last;
+    return outcome;
+  }
+
+  #isLeading(): boolean {
+    return this.core.role === 'leader';
   }
 
   /** Node `from` acknowledges everything up to `index` on its present stream. */
