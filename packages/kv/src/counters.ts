@@ -10,8 +10,8 @@ export class KvCounters {
   errors = 0;
   bytesReceived = 0;
   bytesSent = 0;
-  /** Commands that had to wait for a leader or for room. */
-  held = 0;
+  /** Times that a connection's commands for a group had to wait for a leader or for room. */
+  holds = 0;
   /** Broken invariants caught at the edge of a connection, which was closed. */
   internalFailures = 0;
   readonly errorKinds: Map<string, number> = new Map();
@@ -34,7 +34,7 @@ export class KvCounters {
       errors: this.errors,
       bytesReceived: this.bytesReceived,
       bytesSent: this.bytesSent,
-      held: this.held,
+      holds: this.holds,
       internalFailures: this.internalFailures,
     };
     for (const [kind, count] of this.errorKinds) flat[`error.${kind}`] = count;

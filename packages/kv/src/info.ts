@@ -37,7 +37,7 @@ const sections: Readonly<Record<string, Section>> = {
     `total_error_replies:${counters.errors}`,
     `flotilla_writes_applied:${counters.writesApplied}`,
     `flotilla_reads_served:${counters.readsServed}`,
-    `flotilla_commands_held:${counters.held}`,
+    `flotilla_holds:${counters.holds}`,
     `flotilla_internal_failures:${counters.internalFailures}`,
     `flotilla_errors_total:${counters.errors}`,
   ],

@@ -34,6 +34,8 @@ export class Lane {
   #rejected: Request[] = [];
   #inFlight = 0;
   #isWriting = false;
+  /** Its first command waits for a leader or for room. */
+  #isHeld = false;
   #sequence = 0;
   /** Highest sequence of a write that has, or may have, happened. */
   #happened = 0;
@@ -54,6 +56,7 @@ export class Lane {
     const isFree = this.#waiting.length === 0 && this.#rejected.length === 0;
     if (isFree && this.#mayJoin(request) && this.#attempt(request) !== 'held') return;
     request.phase = 'waiting';
+    this.#setDeadline(request);
     this.#waiting.push(request);
   }
 
@@ -161,6 +164,7 @@ export class Lane {
 
   #send(request: Request, group: RaftGroup, machine: KvMachine): void {
     this.#inFlight++;
+    this.#isHeld = false;
     request.sequence = ++this.#sequence;
     this.#isWriting = request.spec?.handler.kind === 'write';
     if (this.#isWriting) {
@@ -264,12 +268,16 @@ export class Lane {
   }
 
   #hold(request: Request): void {
-    if (request.deadlineMs === 0) {
-      const { clock, holdMs, counters } = this.#services;
-      request.deadlineMs = clock.monotonicMs() + holdMs;
-      counters.held++;
-    }
+    this.#setDeadline(request);
+    if (!this.#isHeld) this.#services.counters.holds++;
+    this.#isHeld = true;
     this.#services.hold(this);
+  }
+
+  #setDeadline(request: Request): void {
+    if (request.deadlineMs !== 0) return;
+    const { clock, holdMs } = this.#services;
+    request.deadlineMs = clock.monotonicMs() + holdMs;
   }
 
   #finish(request: Request): void {

@@ -40,7 +40,7 @@ export class Request {
   slot = 0;
   /** Order of sending within its lane. */
   sequence = 0;
-  /** Monotonic time until which it may be held; 0 = was not held yet. */
+  /** Monotonic time until which it may be held; 0 = did not wait yet. */
   deadlineMs = 0;
   /** Wall time that a read judges expiry by, from its first look on; 0 = not looked yet. */
   nowMs = 0;
