@@ -218,7 +218,11 @@ export class KvNode {
       walBytes: metrics['walBytes'] ?? 0,
       mapVersion: map?.version ?? 0,
       isSettled: this.keeper.isSettled,
-      hosts: (map?.hosts ?? []).map(({ id, resp }) => ({ id, resp })),
+      hosts: (map?.hosts ?? []).map(({ id, resp, busPort }) => ({
+        id,
+        resp,
+        peer: resp.replace(/:\d+$/, `:${busPort}`),
+      })),
       counters: this.counters(),
       metrics,
     };

@@ -21,8 +21,8 @@ export interface KvHostStatus {
   readonly mapVersion: number;
   /** The map is known and all of this host's replicas stand. */
   readonly isSettled: boolean;
-  /** Where clients reach each host, as the map has it. */
-  readonly hosts: readonly { readonly id: number; readonly resp: string }[];
+  /** Where clients and peers reach each host, as the map has it. */
+  readonly hosts: readonly { readonly id: number; readonly resp: string; readonly peer: string }[];
   readonly counters: Readonly<Record<string, number>>;
   readonly metrics: Readonly<Record<string, number>>;
 }
