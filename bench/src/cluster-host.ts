@@ -85,6 +85,7 @@ class ClusterHost {
       // Leaders are told to campaign; a busy machine must not elect others meanwhile.
       electionMsMin: 5000,
       electionMsMax: 10_000,
+      heartbeatMs: 500,
       syncMethod: config.sync,
       onInfo: (line) => console.error(`host ${config.nodeId}: ${line}`),
     });

@@ -34,10 +34,23 @@ export function putU32(bytes: Uint8Array, at: number, value: number): void {
 /** The number at `at`, or -1 where it exceeds 2^53 - 1. */
 export function u64At(bytes: Uint8Array, at: number): number {
   const high = u32At(bytes, at + 4);
+  if (high === 0) return u32At(bytes, at); // nearly always, and it stays an integer
   return high > highHalfMax ? -1 : high * twoTo32 + u32At(bytes, at);
 }
 
 export function putU64(bytes: Uint8Array, at: number, value: number): void {
+  if ((value | 0) === value && value >= 0) {
+    // Nearly always; the general way costs a floating-point remainder.
+    bytes[at] = value;
+    bytes[at + 1] = value >>> 8;
+    bytes[at + 2] = value >>> 16;
+    bytes[at + 3] = value >>> 24;
+    bytes[at + 4] = 0;
+    bytes[at + 5] = 0;
+    bytes[at + 6] = 0;
+    bytes[at + 7] = 0;
+    return;
+  }
   if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) {
     throw new RangeError(`not an unsigned safe integer: ${value}`);
   }

@@ -69,7 +69,7 @@ export class Applier {
     const blockFirst = blockFirstIndex(bytes, blockAt);
     const first = replica.appliedIndex + 1;
     const last = Math.min(ref.lastIndex, upTo);
-    assert(first >= ref.firstIndex && first <= last, () => `record does not hold index ${first}`);
+    assert(first >= ref.firstIndex && first <= last, 'the record holds the next index to apply');
     batch.groupId = replica.groupId;
     batch.term = ref.term;
     batch.bytes = bytes;
@@ -94,7 +94,7 @@ export class Applier {
     batch.count = commands;
     if (commands > 0) replica.stateMachine.apply(batch);
     replica.appliedIndex = last;
-    if (replica.waitsAt < replica.waits.length) this.#answer(replica, commands, completions);
+    if (replica.hasWaits) this.#answer(replica, commands, completions);
     return commands;
   }
 

@@ -21,6 +21,9 @@ import type { Replica } from './replica.ts';
 
 export class BlockWriter {
   readonly #wal: Wal;
+  /** Of the last call: the blocks laid, four numbers each: first index, last index, position in the stream, end. */
+  readonly laid: number[] = [];
+  laidCount = 0;
   /** Of the last writeChain: where its records begin and end in the stream. */
   firstPosition = 0;
   endPosition = 0;
@@ -34,7 +37,7 @@ export class BlockWriter {
 
   /**
    * Lays the commands of the chain that starts at `head` as blocks from index `first` on, of at most `bytesMax` bytes in
-   * all (but at least one block), files who waits for them, and fills replica.laid. Answers their count.
+   * all (but at least one block), files who waits for them, and fills `laid`. Answers their count.
    */
   writeChain(
     replica: Replica,
@@ -45,7 +48,7 @@ export class BlockWriter {
     bytesMax: number,
   ): number {
     const { lengths, next } = batch;
-    replica.laid.length = 0;
+    this.laidCount = 0;
     this.payloadBytes = 0;
     let index = first;
     let at = head;
@@ -98,36 +101,35 @@ export class BlockWriter {
       payloadAt += length;
       item = next[item] as number;
     }
-    this.#seal(replica, firstIndex, count, term, blockBytes);
+    this.#seal(firstIndex, count, term, blockBytes);
   }
 
   /** Lays the blank entry with which a leader opens its term. */
   writeBlank(replica: Replica, index: number, term: number): void {
     const wal = this.#wal;
     const blockBytes = blockBytesOf(1, 0);
-    replica.laid.length = 0;
+    this.laidCount = 0;
     wal.beginEntries(replica.slot, index, 1, term, blockBytes);
     putU32(
       wal.entriesBytes,
       wal.entriesAt + blockHeaderBytes,
       tableSlot(0, payloadCodecs.raw, entryTypes.blank),
     );
-    this.#seal(replica, index, 1, term, blockBytes);
+    this.#seal(index, 1, term, blockBytes);
   }
 
-  #seal(
-    replica: Replica,
-    firstIndex: number,
-    count: number,
-    term: number,
-    blockBytes: number,
-  ): void {
+  #seal(firstIndex: number, count: number, term: number, blockBytes: number): void {
     const wal = this.#wal;
     sealBlockInRecord(wal.entriesBytes, wal.entriesAt, { firstIndex, term, count, blockBytes });
     const position = wal.entriesPosition;
     wal.finishEntries();
-    if (replica.laid.length === 0) this.firstPosition = position;
+    if (this.laidCount === 0) this.firstPosition = position;
     this.endPosition = position + alignUp(recordHeadBytes + blockBytes, recordAlignment);
-    replica.laid.push(firstIndex, firstIndex + count - 1, position, this.endPosition);
+    const { laid, laidCount } = this;
+    laid[laidCount] = firstIndex;
+    laid[laidCount + 1] = firstIndex + count - 1;
+    laid[laidCount + 2] = position;
+    laid[laidCount + 3] = this.endPosition;
+    this.laidCount = laidCount + 4;
   }
 }

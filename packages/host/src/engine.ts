@@ -49,6 +49,8 @@ const applyMsMax = 10;
 const groupShareBytes = 512 << 10;
 /** A live frame is sent before a group lays more when it holds this much. With one group's share it stays below frameBytesMax. */
 const liveBytesMax = 512 << 10;
+/** Group ids below are found in an array. */
+const smallIdMax = 65_536;
 /** Bytes laid and not durable above which a turn takes no proposals. */
 const walPendingBytesMax = 64 << 20;
 
@@ -95,19 +97,24 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   /** By handle number, and by group id. */
   readonly #replicas: Replica[] = [];
   readonly #byGroup = new Map<number, Replica>();
+  /** The same for small group ids, without a hash. */
+  readonly #bySmallId: (Replica | undefined)[] = [];
   readonly #links: PeerLink[] = [];
   readonly #linkByNode = new Map<number, PeerLink>();
   #spareBatch: SubmissionBatch = new SubmissionBatch();
   #proposers: Replica[] = [];
   #readers: Replica[] = [];
+  /** Two lists that take turns; a list keeps its memory, what counts is the number beside it. */
   #toApply: Replica[] = [];
-  #toApplyLater: Replica[] = [];
+  #toApplyCount = 0;
+  #toApplySpare: Replica[] = [];
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
   #positionWaits: { readonly position: number; readonly done: () => void }[] = [];
   /** The part of the stream that this turn's live frames share; -1 = nothing yet. */
   #liveFrom = -1;
   #liveTo = -1;
   #isLiveFlushDue = false;
+  #nowMs = 0;
   #isTurnDue = false;
   #isStopped = false;
 
@@ -154,7 +161,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   }
 
   replica(groupId: number): Replica | undefined {
-    return this.#byGroup.get(groupId);
+    return groupId < smallIdMax ? this.#bySmallId[groupId] : this.#byGroup.get(groupId);
   }
 
   replicas(): Iterable<Replica> {
@@ -163,10 +170,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
 
   addReplica(replica: Replica): void {
     this.#replicas.push(replica);
-    this.#byGroup.set(replica.groupId, replica);
+    if (replica.groupId < smallIdMax) this.#bySmallId[replica.groupId] = replica;
+    else this.#byGroup.set(replica.groupId, replica);
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
     this.#queueApply(replica);
+    this.#readClock();
     for (const link of this.#links) {
       if (!replica.members.includes(link.peer.nodeId)) continue;
       this.#step(replica, {
@@ -204,7 +213,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     this.#isTurnDue = false;
     if (this.#isStopped || this.#wal.poisoned !== null) return;
     this.counters.turns++;
-    const nowMs = this.#clock.monotonicMs();
+    const nowMs = this.#readClock();
     this.#handleLaneChanges();
     this.#stepPersisted();
     this.#wheel.takeDue(nowMs, (replica) => {
@@ -221,6 +230,13 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     if (position <= this.#wal.durablePosition) this.#releaseUpTo(position);
     this.#applyCommitted(nowMs);
     this.#deliver();
+  }
+
+  /** Steps take the time at which their turn or frame began: a clock read a step would cost as much as some steps. */
+  #readClock(): number {
+    // Whole milliseconds stay small integers in the cores, where a fraction would be an object of its own.
+    this.#nowMs = Math.floor(this.#clock.monotonicMs());
+    return this.#nowMs;
   }
 
   #stepPersisted(): void {
@@ -303,7 +319,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     );
     if (this.#liveFrom < 0) this.#liveFrom = this.#blocks.firstPosition;
     this.#liveTo = this.#blocks.endPosition;
-    replica.laidTurn = this.counters.turns;
     for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
       this.open.addFrom(batch, rest);
     }
@@ -340,7 +355,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   #step(replica: Replica, event: CoreEvent): void {
     const out = this.#out;
     try {
-      replica.core.step(event, this.#clock.monotonicMs(), out);
+      replica.core.step(event, this.#nowMs, out);
       this.#carryOut(replica, event.kind === 'propose');
     } catch (error) {
       this.#failReplica(replica, error);
@@ -375,7 +390,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
         this.#persist.note(replica);
       }
     }
-    for (let i = 0; i < out.messages.count; i++) this.#route(replica, out.messages.at(i));
+    for (let i = 0; i < out.messages.count; i++) this.#route(replica, out.messages.at(i), isLaid);
     for (let i = 0; i < out.afterPersist.count; i++) {
       const message = out.afterPersist.at(i);
       const kind = message.kind === appendAnswer ? frameKinds.appendAnswer : frameKinds.control;
@@ -385,14 +400,16 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     if (out.stateChanged) this.#stateChanged(replica);
     if (out.committedTo > 0) {
       wal.noteCommit(replica.slot, out.committedTo);
-      this.#queueApply(replica);
+      // At once, while all that belongs to this group is in the processor's cache.
+      this.#applyReplica(replica);
+      this.wake();
     }
     if (out.readToken > 0) this.#joinRound(replica, out.readToken);
     if (out.readsVoid) this.#voidReads(replica);
     for (const read of out.reads) this.#confirmReads(replica, read.token, read.index);
   }
 
-  #route(replica: Replica, message: Message): void {
+  #route(replica: Replica, message: Message, isLaid: boolean): void {
     const link = this.#linkByNode.get(message.to);
     if (link === undefined) return;
     this.wake();
@@ -400,7 +417,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
       link.addControl(message, replica.address);
       return;
     }
-    const sharedAt = this.#livePosition(replica, message);
+    const sharedAt = isLaid ? this.#livePosition(message) : -1;
     if (sharedAt >= 0 && link.canSendLive(replica)) {
       link.addLive(message, replica.address, sharedAt - this.#liveFrom);
       this.#isLiveFlushDue ||= link.isLiveFull;
@@ -409,17 +426,16 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     }
   }
 
-  /** Where the blocks of an append stand in this turn's shared part of the stream, or -1 where they are not all there. */
-  #livePosition(replica: Replica, message: Message): number {
-    if (this.#liveFrom < 0 || replica.laidTurn !== this.counters.turns) return -1;
-    const laid = replica.laid;
-    for (let i = 0; i < laid.length; i += 4) {
+  /** Where the blocks of an append stand in the stream, if they are among those just laid, one behind the other; else -1. */
+  #livePosition(message: Message): number {
+    const { laid, laidCount } = this.#blocks;
+    for (let i = 0; i < laidCount; i += 4) {
       if (laid[i] !== message.prevIndex + 1) continue;
       const start = laid[i + 2] as number;
-      if (start < this.#liveFrom) return -1;
-      for (let j = i; j < laid.length; j += 4) {
+      for (let j = i; j < laidCount; j += 4) {
         if (laid[j + 1] === message.lastIndex) return start;
-        if (laid[j + 3] !== laid[j + 6]) return -1; // the next block does not follow directly
+        // The next block does not follow directly.
+        if (j + 4 >= laidCount || laid[j + 3] !== laid[j + 6]) return -1;
       }
       return -1;
     }
@@ -506,26 +522,28 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   #queueApply(replica: Replica): void {
     if (replica.isQueuedToApply) return;
     replica.isQueuedToApply = true;
-    this.#toApply.push(replica);
+    this.#toApply[this.#toApplyCount++] = replica;
     this.wake();
   }
 
   #applyCommitted(turnStartMs: number): void {
     const due = this.#toApply;
-    if (due.length === 0) return;
-    this.#toApply = this.#toApplyLater;
-    for (let i = 0; i < due.length; i++) {
+    const count = this.#toApplyCount;
+    if (count === 0) return;
+    this.#toApply = this.#toApplySpare;
+    this.#toApplyCount = 0;
+    this.#toApplySpare = due;
+    for (let i = 0; i < count; i++) {
       const replica = due[i] as Replica;
       replica.isQueuedToApply = false;
       this.#applyReplica(replica);
       if ((i & 31) === 31 && this.#clock.monotonicMs() - turnStartMs > applyMsMax) {
-        for (let j = i + 1; j < due.length; j++) this.#toApply.push(due[j] as Replica);
+        // The rest has not been asked for again meanwhile: it is still marked as queued.
+        for (let j = i + 1; j < count; j++) this.#toApply[this.#toApplyCount++] = due[j] as Replica;
         this.wake();
         break;
       }
     }
-    due.length = 0;
-    this.#toApplyLater = due;
   }
 
   #applyReplica(replica: Replica): void {
@@ -584,6 +602,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
 
   onFrame(peer: Peer, frame: ReceivedFrame): void {
     if (this.#isStopped || this.#wal.poisoned !== null) return;
+    this.#readClock();
     this.#handleLaneChanges();
     const isAppend = frame.kind === frameKinds.append;
     const bytes = frame.bytes;
@@ -615,7 +634,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     this.counters.messagesReceived++;
     if (!readMessage(bytes, at, message)) return 'a message holds a number above 2^53 - 1';
     const groupId = messageGroupId(bytes, at);
-    const replica = this.#byGroup.get(groupId);
+    const replica = this.replica(groupId);
     if (replica === undefined) {
       this.counters.unknownGroupMessages++;
       return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
@@ -762,14 +781,13 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   }
 
   #failWaits(replica: Replica, status: number): void {
-    for (let i = replica.waitsAt; i < replica.waits.length; i++) {
+    for (let i = replica.waitsAt; i < replica.waitsEnd; i++) {
       const ticket = replica.waits[i] as number;
       if (ticket === noTicket) continue;
       this.counters.outcomesUnknown++;
       this.#completions.add(ticket, status, 0, 0, null);
     }
-    replica.waits = [];
-    replica.waitsAt = 0;
+    replica.clearWaits();
     this.wake();
   }
 

@@ -290,7 +290,8 @@ export class PeerLink {
 
   /** Sends what is gathered where `bytes` more would make the frame larger than frames should be. */
   #makeRoom(bytes: number): void {
-    if (this.#gatheredUsed > 0 && this.#gatheredUsed + bytes > frameBytesTarget) this.#flushGathered();
+    if (this.#gatheredUsed > 0 && this.#gatheredUsed + bytes > frameBytesTarget)
+      this.#flushGathered();
   }
 
   #addGathered(message: Message, address: Addressing, sharedStart: number): void {

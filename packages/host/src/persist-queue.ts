@@ -12,7 +12,8 @@ export interface PersistedTurn {
 }
 
 export class PersistQueue {
-  #noted: Replica[] = [];
+  readonly #noted: Replica[] = [];
+  #notedCount = 0;
   #turns: PersistedTurn[] = [];
   #due: PersistedTurn[] = [];
   readonly #spare: PersistedTurn[] = [];
@@ -21,17 +22,19 @@ export class PersistQueue {
   note(replica: Replica): void {
     if (replica.isPersistNoted) return;
     replica.isPersistNoted = true;
-    this.#noted.push(replica);
+    this.#noted[this.#notedCount++] = replica;
   }
 
   /** The turn ended at `position`. */
   endTurn(position: number): void {
-    if (this.#noted.length === 0) return;
+    const noted = this.#notedCount;
+    if (noted === 0) return;
+    this.#notedCount = 0;
     const turn = this.#spare.pop() ?? { position: 0, count: 0, replicas: [], numbers: [] };
     turn.position = position;
-    for (const replica of this.#noted) {
+    for (let at = 0; at < noted; at++) {
+      const replica = this.#noted[at] as Replica;
       const core = replica.core;
-      const at = turn.count++;
       replica.isPersistNoted = false;
       turn.replicas[at] = replica;
       turn.numbers[4 * at] = core.term;
@@ -39,7 +42,7 @@ export class PersistQueue {
       turn.numbers[4 * at + 2] = core.lastIndex;
       turn.numbers[4 * at + 3] = core.termAt(core.lastIndex);
     }
-    this.#noted.length = 0;
+    turn.count = noted;
     this.#turns.push(turn);
   }
 
@@ -61,7 +64,6 @@ export class PersistQueue {
 
   recycle(turn: PersistedTurn): void {
     turn.count = 0;
-    turn.replicas.length = 0;
     this.#spare.push(turn);
   }
 }

@@ -49,10 +49,11 @@ export class Replica implements WheelItem {
 
   /**
    * Tickets of the entries that this leader appended and has not applied: ticket `waits[waitsAt + i]` belongs to index
-   * `waitsFirst + i`. Dense, because a leader appends without gaps.
+   * `waitsFirst + i`, up to waitsEnd. Dense, because a leader appends without gaps; the array is kept and refilled.
    */
   waits: number[] = [];
   waitsAt = 0;
+  waitsEnd = 0;
   waitsFirst = 0;
   /** Tickets of reads that arrived in this turn. */
   readsArrived: number[] = [];
@@ -61,9 +62,6 @@ export class Replica implements WheelItem {
   /** Reads that wait for an index to be applied. */
   readsConfirmed: ReadWait[] = [];
 
-  /** The blocks laid this turn for proposals, by block: first index, last index, stream position, end in the stream. */
-  readonly laid: number[] = [];
-  laidTurn = -1;
   /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
   queuedAppends = 0;
 
@@ -100,38 +98,46 @@ export class Replica implements WheelItem {
     return this.view.failure !== null;
   }
 
+  get hasWaits(): boolean {
+    return this.waitsAt < this.waitsEnd;
+  }
+
   /** Remembers who waits for the entry `index`, the next one this leader appended. */
   pushWait(index: number, ticket: number): void {
-    if (this.waitsAt === this.waits.length) {
-      this.waits.length = 0;
+    if (this.waitsAt === this.waitsEnd) {
       this.waitsAt = 0;
+      this.waitsEnd = 0;
       this.waitsFirst = index;
+    } else if (this.waitsAt >= 1024 && this.waitsAt * 2 >= this.waitsEnd) {
+      this.waits.copyWithin(0, this.waitsAt, this.waitsEnd);
+      this.waitsEnd -= this.waitsAt;
+      this.waitsAt = 0;
     }
-    this.waits.push(ticket);
+    this.waits[this.waitsEnd++] = ticket;
   }
 
   /** The ticket that waits for `index`, or noTicket; forgets everything up to it. Indexes are asked for in order. */
   takeWait(index: number): number {
-    while (this.waitsAt < this.waits.length && this.waitsFirst < index) this.#dropWait();
-    if (this.waitsAt === this.waits.length || this.waitsFirst !== index) return noTicket;
-    const ticket = this.waits[this.waitsAt] as number;
-    this.#dropWait();
-    return ticket;
+    while (this.waitsAt < this.waitsEnd && this.waitsFirst < index) {
+      this.waitsAt++;
+      this.waitsFirst++;
+    }
+    if (this.waitsAt === this.waitsEnd || this.waitsFirst !== index) return noTicket;
+    this.waitsFirst++;
+    return this.waits[this.waitsAt++] as number;
   }
 
   isAwaited(index: number): boolean {
     const at = this.waitsAt + (index - this.waitsFirst);
     return (
-      index >= this.waitsFirst && at < this.waits.length && (this.waits[at] as number) !== noTicket
+      index >= this.waitsFirst && at < this.waitsEnd && (this.waits[at] as number) !== noTicket
     );
   }
 
-  #dropWait(): void {
-    this.waitsAt++;
-    this.waitsFirst++;
-    if (this.waitsAt >= 1024 && this.waitsAt * 2 >= this.waits.length) {
-      this.waits = this.waits.slice(this.waitsAt);
-      this.waitsAt = 0;
-    }
+  /** Forgets all waits, and the memory of a long queue. */
+  clearWaits(): void {
+    this.waits = [];
+    this.waitsAt = 0;
+    this.waitsEnd = 0;
   }
 }

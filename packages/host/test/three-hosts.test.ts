@@ -71,14 +71,16 @@ const machine = (nodeId: number, groupId: number): LogMachine =>
 async function until(condition: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + 20_000;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`never happened: ${what}\n${lines.join('\n')}`);
+    if (performance.now() > deadline)
+      throw new Error(`never happened: ${what}\n${lines.join('\n')}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
 /** The handle of whoever leads the group, once somebody does. */
 async function leaderOf(groupId: number): Promise<{ nodeId: number; group: RaftGroup }> {
-  const find = (): Host | undefined => hosts.find((host) => host?.group(groupId)?.isLeader === true);
+  const find = (): Host | undefined =>
+    hosts.find((host) => host?.group(groupId)?.isLeader === true);
   await until(() => find() !== undefined, `group ${groupId} has a leader`);
   const host = find() as Host;
   return { nodeId: host.nodeId, group: host.group(groupId) as RaftGroup };
@@ -117,9 +119,13 @@ describe('three hosts', () => {
     await open(8, true);
     for (let groupId = 1; groupId <= 8; groupId++) {
       const { group } = await leaderOf(groupId);
-      const writes = Array.from({ length: 50 }, (_, i) => group.propose(Buffer.from(`${groupId}.${i}`)));
+      const writes = Array.from({ length: 50 }, (_, i) =>
+        group.propose(Buffer.from(`${groupId}.${i}`)),
+      );
       const results = await Promise.all(writes);
-      expect(results.map(({ result }) => result)).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+      expect(results.map(({ result }) => result)).toEqual(
+        Array.from({ length: 50 }, (_, i) => i + 1),
+      );
       const indexes = results.map(({ index }) => index);
       expect(indexes).toEqual(indexes.map((_, i) => (indexes[0] as number) + i));
     }
@@ -160,7 +166,10 @@ describe('three hosts', () => {
     }
     await openHost(gone, 3);
     for (let groupId = 1; groupId <= 3; groupId++) {
-      await until(() => machine(gone, groupId).commands.length === 41, `group ${groupId} caught up`);
+      await until(
+        () => machine(gone, groupId).commands.length === 41,
+        `group ${groupId} caught up`,
+      );
       const { nodeId } = await leaderOf(groupId);
       expect(machine(gone, groupId).commands).toEqual(machine(nodeId, groupId).commands);
     }
@@ -179,8 +188,13 @@ describe('three hosts', () => {
       sizes.map((size) => String.fromCharCode(65 + round).repeat(size)),
     ).flat();
     for (const nodeId of members) {
-      await until(() => machine(nodeId, 1).commands.length === expected.length, `host ${nodeId} applied all`);
-      expect(machine(nodeId, 1).commands.map((c) => c.length)).toEqual(expected.map((c) => c.length));
+      await until(
+        () => machine(nodeId, 1).commands.length === expected.length,
+        `host ${nodeId} applied all`,
+      );
+      expect(machine(nodeId, 1).commands.map((c) => c.length)).toEqual(
+        expected.map((c) => c.length),
+      );
       expect(machine(nodeId, 1).commands).toEqual(expected);
     }
     await expect(group.propose(Buffer.alloc((128 << 10) + 1))).rejects.toMatchObject({
