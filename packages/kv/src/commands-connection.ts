@@ -64,11 +64,7 @@ function runAuth(args: Arguments, out: RespWriter): void {
   else out.error(noPasswordError);
 }
 
-function runHello(
-  args: Arguments,
-  out: RespWriter,
-  client: ClientState,
-): void {
+function runHello(args: Arguments, out: RespWriter, client: ClientState): void {
   let version = client.isResp3 ? 3 : 2;
   let name: string | null = null;
   if (args.argc > 1) {

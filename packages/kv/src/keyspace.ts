@@ -198,7 +198,7 @@ function shareOf(entry: Entry): number {
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h ^= Math.imul(entry.value.length + 1, 0xc2b2ae35);
   h = Math.imul(h ^ (h >>> 13), 0x27d4eb2f);
-  h ^= entry.expireAtMs % 4_294_967_296 | 0;
+  h ^= (entry.expireAtMs % 4_294_967_296) | 0;
   h = Math.imul(h ^ (h >>> 15), 0x165667b1);
   h ^= Math.floor(entry.expireAtMs / 4_294_967_296);
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

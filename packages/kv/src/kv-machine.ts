@@ -273,4 +273,3 @@ function errorResult(text: string): Uint8Array {
 export function resultBody(result: Uint8Array): Uint8Array {
   return result.subarray(1);
 }
-

@@ -24,11 +24,21 @@ const closedError = 'CLUSTERDOWN the host is shutting down';
 
 type Attempt = 'sent' | 'answered' | 'held';
 
+/** The group of commands that came before there was a map: they wait under it and are routed anew. */
+export const unroutedGroupId = 0;
+
+/** The connection that a lane belongs to. */
+export interface LaneOwner {
+  /** The request has its reply. */
+  requestDone(request: Request): void;
+  /** There is a map now: the request must find its group's lane. Called in order. */
+  reroute(request: Request): void;
+}
+
 export class Lane {
   readonly groupId: number;
   readonly #services: KvServices;
-  /** Told when a request of this lane has its reply. */
-  readonly #onDone: (request: Request) => void;
+  readonly #owner: LaneOwner;
   #waiting: Request[] = [];
   /** Surely not happened, to be sent again or refused once nothing of the lane is in flight. */
   #rejected: Request[] = [];
@@ -41,10 +51,10 @@ export class Lane {
   #happened = 0;
   #closed = false;
 
-  constructor(groupId: number, services: KvServices, onDone: (request: Request) => void) {
+  constructor(groupId: number, services: KvServices, owner: LaneOwner) {
     this.groupId = groupId;
     this.#services = services;
-    this.#onDone = onDone;
+    this.#owner = owner;
   }
 
   get isIdle(): boolean {
@@ -63,6 +73,10 @@ export class Lane {
   /** Called from time to time while the lane is held; false once it is not any more. */
   retry(): boolean {
     if (this.#closed) return false;
+    if (this.groupId === unroutedGroupId && this.#services.router.map !== null) {
+      for (const request of this.#waiting.splice(0)) this.#owner.reroute(request);
+      return false;
+    }
     this.#pump();
     return this.#inFlight === 0 && this.#waiting.length > 0;
   }
@@ -231,22 +245,21 @@ export class Lane {
     const rejected = this.#rejected.sort((a, b) => a.sequence - b.sequence);
     this.#rejected = [];
     const again: Request[] = [];
+    const late: Request[] = [];
     const nowMs = this.#services.clock.monotonicMs();
     for (const request of rejected) {
       const isLate = request.deadlineMs !== 0 && nowMs >= request.deadlineMs;
-      if (request.sequence > this.#happened && !isLate) {
-        again.push(request);
-      } else {
-        request.setError(tryAgainError);
-        this.#finish(request);
-      }
-    }
-    if (again.length === 0) {
-      this.#pump();
-      return;
+      if (request.sequence > this.#happened && !isLate) again.push(request);
+      else late.push(request);
     }
     this.#waiting = again.concat(this.#waiting);
-    this.#hold(again[0] as Request);
+    for (const request of late) {
+      request.setError(tryAgainError);
+      this.#finish(request);
+    }
+    const first = again[0];
+    if (first === undefined) this.#pump();
+    else this.#hold(first);
   }
 
   #pump(): void {
@@ -283,7 +296,6 @@ export class Lane {
   #finish(request: Request): void {
     request.phase = 'done';
     if (request.reply === replyKinds.none) request.setError('ERR internal error: no reply');
-    this.#onDone(request);
+    this.#owner.requestDone(request);
   }
 }
-

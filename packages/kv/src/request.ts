@@ -44,6 +44,8 @@ export class Request {
   deadlineMs = 0;
   /** Wall time that a read judges expiry by, from its first look on; 0 = not looked yet. */
   nowMs = 0;
+  /** Bytes of its arguments: what it holds for its client until it is answered. */
+  heldBytes = 0;
   /** The entry to be proposed. */
   readonly entry: EntryBuilder = new EntryBuilder();
   /** Expiry relative to the entry's stamp (0 = none), or absolute. */
@@ -72,11 +74,6 @@ export class Request {
 
   get isInFlight(): boolean {
     return this.phase === 'reading' || this.phase === 'writing';
-  }
-
-  /** Bytes of memory that this request holds for its client. */
-  get heldBytes(): number {
-    return this.entry.length;
   }
 
   setError(text: string): void {
@@ -158,6 +155,7 @@ export class Request {
     this.sequence = 0;
     this.deadlineMs = 0;
     this.nowMs = 0;
+    this.heldBytes = 0;
     this.entry.shrink();
     this.ttlMs = 0;
     this.expireAtMs = 0;

@@ -118,7 +118,8 @@ export class RespParser {
       const outcome = isArray ? this.#nextArray() : this.#nextInline();
       if (outcome === 'skip') continue;
       if (outcome === 'more') {
-        if (this.#end - this.#at > this.#limits.commandBytesMax) return this.#fail('command too big');
+        if (this.#end - this.#at > this.#limits.commandBytesMax)
+          return this.#fail('command too big');
         this.#makeOwned(0);
       }
       return outcome;
@@ -275,7 +276,9 @@ export class RespParser {
       const doubled = this.#isOwned ? this.#buffer.length * 2 : initialBytes;
       // An announced length is honoured at once only up to a step, so that a header alone reserves little.
       const step = Math.min(needed, Math.max(unread + extra, doubled, 256 * 1024));
-      target = Buffer.allocUnsafeSlow(Math.max(step, Math.min(doubled, this.#limits.commandBytesMax)));
+      target = Buffer.allocUnsafeSlow(
+        Math.max(step, Math.min(doubled, this.#limits.commandBytesMax)),
+      );
     }
     this.#buffer.copy(target, 0, this.#at, this.#end);
     this.#buffer = target;

@@ -94,6 +94,11 @@ export class RespWriter {
     this.#length += bytes.length;
   }
 
+  /** Forgets what was written. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** The bytes written, in memory that this writer does not touch again. */
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#length);

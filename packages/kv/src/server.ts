@@ -91,7 +91,9 @@ export class KvServer {
   constructor(services: KvServices, limits: ServerLimits) {
     this.#services = services;
     this.#limits = limits;
-    this.#server = net.createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    this.#server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
+      this.#accept(socket),
+    );
   }
 
   /** Listens on `host:port` and answers the address that was bound. */
@@ -100,7 +102,14 @@ export class KvServer {
     if (at === null) throw new RangeError(`not a listening address: ${address}`);
     return new Promise((resolve, reject) => {
       const refuse = (error: NodeJS.ErrnoException): void => {
-        reject(new FlotillaError('IO_REFUSED', `cannot listen on ${address}`, { code: error.code }, error));
+        reject(
+          new FlotillaError(
+            'IO_REFUSED',
+            `cannot listen on ${address}`,
+            { code: error.code },
+            error,
+          ),
+        );
       };
       this.#server.once('error', refuse);
       this.#server.listen(at.port, at.host, () => {
@@ -150,6 +159,7 @@ export class KvServer {
       socket.on('error', () => undefined);
       socket.end(refusal);
       socket.destroySoon();
+      socket.resume();
       return;
     }
     const remote = socket.remoteAddress ?? 'unknown';
@@ -157,7 +167,8 @@ export class KvServer {
     this.#sockets.add(socket);
     socket.on('data', (chunk: Buffer) => this.#receive(session, socket, chunk));
     socket.on('drain', () => session.onDrain());
-    // A client that closes its side may still read the replies to what it sent; `close` comes for every end.
+    socket.on('end', () => session.onEnd());
+    // `close` follows every error and every end.
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       this.#sockets.delete(socket);

@@ -14,7 +14,7 @@ import {
   type WriteHandler,
   type ReadHandler,
 } from './command-spec.ts';
-import { Lane } from './lane.ts';
+import { Lane, type LaneOwner, unroutedGroupId } from './lane.ts';
 import { type Request, replyKinds } from './request.ts';
 import { type ParserLimits, RespParser } from './resp-parser.ts';
 import type { KvServices } from './services.ts';
@@ -63,13 +63,18 @@ export class Session implements ClientState {
   readonly #limits: SessionLimits;
   readonly #parser: RespParser;
   readonly #lanes: Map<number, Lane> = new Map();
-  readonly #onDone: (request: Request) => void;
+  readonly #laneOwner: LaneOwner;
+  /** Commands wait here while there is no map; those after them must not overtake. */
+  #unrouted: Lane | null = null;
   // Requests in order of arrival; those before #head have left.
   #queue: Request[] = [];
   #head = 0;
   #heldBytes = 0;
   #isPaused = false;
+  /** No further command is looked at. */
   #isEnding = false;
+  /** The client's side of the stream is over. */
+  #hasEnded = false;
   #closed = false;
 
   constructor(
@@ -85,7 +90,13 @@ export class Session implements ClientState {
     this.#services = services;
     this.#limits = limits;
     this.#parser = new RespParser(limits.parser);
-    this.#onDone = (request) => this.#requestDone(request);
+    this.#laneOwner = {
+      requestDone: (request) => this.#requestDone(request),
+      reroute: (request) => {
+        this.#unrouted = null;
+        this.#laneFor(request.slot).submit(request);
+      },
+    };
   }
 
   /** Memory held for a command of which only a part has arrived. */
@@ -102,6 +113,12 @@ export class Session implements ClientState {
     this.#services.counters.bytesReceived += chunk.length;
     this.#parser.push(chunk);
     this.#guard(() => this.#takeCommands());
+  }
+
+  /** The client will send no more; it still gets the replies to what it sent. */
+  onEnd(): void {
+    this.#hasEnded = true;
+    this.#services.scheduleFlush(this);
   }
 
   /** The socket has taken what it was given. */
@@ -136,6 +153,8 @@ export class Session implements ClientState {
       work();
     } catch {
       this.#services.counters.internalFailures++;
+      // What was half written must not reach anybody else.
+      this.#services.writer.clear();
       this.#socket.destroy();
     }
   }
@@ -217,16 +236,19 @@ export class Session implements ClientState {
       this.#requestDone(request);
       return;
     }
+    request.heldBytes = args.end(args.argc - 1) - args.start(0);
     this.#heldBytes += request.heldBytes;
     this.#laneFor(request.slot).submit(request);
   }
 
   #laneFor(slot: number): Lane {
+    if (this.#unrouted !== null && !this.#unrouted.isIdle) return this.#unrouted;
     const groupId = this.#services.router.groupIdOfSlot(slot);
     let lane = this.#lanes.get(groupId);
     if (lane === undefined) {
-      lane = new Lane(groupId, this.#services, this.#onDone);
+      lane = new Lane(groupId, this.#services, this.#laneOwner);
       this.#lanes.set(groupId, lane);
+      if (groupId === unroutedGroupId) this.#unrouted = lane;
     }
     return lane;
   }
@@ -265,7 +287,7 @@ export class Session implements ClientState {
       const request = this.#queue[this.#head] as Request;
       if (request.phase !== 'done') break;
       request.write(writer);
-      this.#heldBytes -= request.lane === null ? 0 : request.heldBytes;
+      this.#heldBytes -= request.heldBytes;
       this.#head++;
       requests.give(request);
     }
@@ -284,7 +306,8 @@ export class Session implements ClientState {
         return;
       }
     }
-    if (this.#isEnding && this.unanswered === 0) this.#socket.end();
+    const isOver = this.#isEnding || (this.#hasEnded && !this.#isPaused);
+    if (isOver && this.unanswered === 0) this.#socket.end();
     else if (this.#isPaused && this.unanswered < this.#limits.unansweredMax / 2) this.#unpause();
   }
 

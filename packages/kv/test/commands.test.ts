@@ -202,7 +202,10 @@ describe('connection', () => {
       ['SELECT x', notInteger],
       ['CLIENT SETNAME me', '+OK|'],
       ['CLIENT GETNAME', '$2|me|'],
-      ['CLIENT SETNAME "a b"', '-ERR Client names cannot contain spaces, newlines or special characters.|'],
+      [
+        'CLIENT SETNAME "a b"',
+        '-ERR Client names cannot contain spaces, newlines or special characters.|',
+      ],
       ['CLIENT SETINFO LIB-NAME lib', '+OK|'],
       ['CLIENT SETINFO LIB-SIZE 1', "-ERR Unrecognized option 'LIB-SIZE'|"],
       [

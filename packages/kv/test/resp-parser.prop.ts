@@ -39,9 +39,18 @@ test('the same commands come out however the stream is split', () => {
 test('any bytes give the same commands and the same problem however they are split, and no throw', () => {
   const pieces = fc.oneof(
     fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
-    fc.constantFrom('*2\r\n', '$3\r\n', 'abc\r\n', '$-1\r\n', '*x', '\r\n', 'get "a', '*1\r\n$1\r\na\r\n').map(
-      (text) => Buffer.from(text),
-    ),
+    fc
+      .constantFrom(
+        '*2\r\n',
+        '$3\r\n',
+        'abc\r\n',
+        '$-1\r\n',
+        '*x',
+        '\r\n',
+        'get "a',
+        '*1\r\n$1\r\na\r\n',
+      )
+      .map((text) => Buffer.from(text)),
     command.map((args) => encode(...args)),
   );
   fc.assert(

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { settle } from '../../sharding/test/fake-cluster.ts';
+import { FakeCluster, ManualClock, settle } from '../../sharding/test/fake-cluster.ts';
+import { openKv } from '../src/index.ts';
 import { slotOfKey } from '../src/keyspace.ts';
-import { encode, startCluster, type TestClient, type TestCluster } from './harness.ts';
+import { clusterConfig, encode, startCluster, TestClient, type TestCluster } from './harness.ts';
 
 let cluster: TestCluster;
 let client: TestClient;
@@ -155,14 +156,24 @@ describe('leaders', () => {
     expect(await reader.line('GET k')).toMatch(/^-MOVED/);
   });
 
-  test('commands sent before the cluster has a map wait for it', async () => {
-    const fresh = await startCluster();
-    try {
-      const early = fresh.client(1);
-      expect(await early.line('SET k v')).toMatch(/^(\+OK|-MOVED)/);
-    } finally {
-      await fresh.close();
-    }
+  test('commands sent before the cluster has a map wait for it, in order', async () => {
+    const clock = new ManualClock();
+    const fake = new FakeCluster(clock, [1, 2, 3]);
+    fake.electsOnCampaign = false;
+    const config = { host: fake.host(1), cluster: clusterConfig(3), listen: '127.0.0.1:0' };
+    const node = await openKv(config);
+    const early = new TestClient(node);
+    early.session.onData(Buffer.from('APPEND k a\r\nAPPEND k b\r\nCLUSTER SLOTS\r\n'));
+    await clock.advance(500);
+    expect(early.socket.take()).toBe('');
+    fake.setLeader(1, 1);
+    for (let id = 2; id <= 4; id++) fake.setLeader(id, 1);
+    await clock.advance(300);
+    early.send('GET', 'k');
+    await clock.advance(500);
+    const noMap = '-CLUSTERDOWN the cluster has no shard map yet';
+    expect(early.socket.take().replaceAll('\r\n', '|')).toBe(`:1|:2|${noMap}|$2|ab|`);
+    await node.close();
   });
 });
 
@@ -233,6 +244,11 @@ describe('bounds', () => {
 
 test('replicas that applied the same log have the same hash', async () => {
   await pipeline('SET k v', 'APPEND k w', 'INCR foo', 'SET bar v PX 100', 'DEL k');
-  const hashes = cluster.nodes.map((node) => node.groupsStatus().map((s) => s.stateHash).join());
+  const hashes = cluster.nodes.map((node) =>
+    node
+      .groupsStatus()
+      .map((s) => s.stateHash)
+      .join(),
+  );
   expect(new Set(hashes).size).toBe(1);
 });

@@ -110,7 +110,9 @@ export class ByteReader {
     const at = this.#take(length);
     if (at < 0) return '';
     try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(this.#bytes.subarray(at, at + length));
+      return new TextDecoder('utf-8', { fatal: true }).decode(
+        this.#bytes.subarray(at, at + length),
+      );
     } catch {
       this.#failed = true;
       return '';

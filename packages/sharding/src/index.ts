@@ -1,5 +1,10 @@
 export type { GroupHost } from './group-host.ts';
-export { decodeMapCommand, encodeMapCommand, type LeaderMove, type MapCommand } from './map-commands.ts';
+export {
+  decodeMapCommand,
+  encodeMapCommand,
+  type LeaderMove,
+  type MapCommand,
+} from './map-commands.ts';
 export { MapKeeper, type MapKeeperOptions } from './map-keeper.ts';
 export { ShardRouter } from './router.ts';
 export {

@@ -22,8 +22,16 @@ export interface LeaderMove {
 
 export type MapCommand =
   | { readonly kind: 'initMap'; readonly map: ShardMap }
-  | { readonly kind: 'prefer'; readonly expectedVersion: number; readonly moves: readonly LeaderMove[] }
-  | { readonly kind: 'setHosts'; readonly expectedVersion: number; readonly hosts: readonly ShardHost[] };
+  | {
+      readonly kind: 'prefer';
+      readonly expectedVersion: number;
+      readonly moves: readonly LeaderMove[];
+    }
+  | {
+      readonly kind: 'setHosts';
+      readonly expectedVersion: number;
+      readonly hosts: readonly ShardHost[];
+    };
 
 const opcodes = { initMap: 1, prefer: 2, setHosts: 3 } as const;
 

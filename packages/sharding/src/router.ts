@@ -11,7 +11,8 @@ export class ShardRouter {
   readonly #machine: ShardMapMachine;
   #indexed: ShardMap | null = null;
   #addresses: ReadonlyMap<number, string> = new Map();
-  #preferred: ReadonlyMap<number, number> = new Map();
+  /** Preferred leaders of the groups that have no member here. */
+  #elsewhere: ReadonlyMap<number, number> = new Map();
 
   constructor(host: GroupHost, machine: ShardMapMachine) {
     this.#host = host;
@@ -43,8 +44,7 @@ export class ShardRouter {
   leaderOf(groupId: number): number {
     const group = this.#host.group(groupId);
     if (group !== undefined) return group.leader;
-    const preferred = this.#index().preferred.get(groupId) ?? 0;
-    return preferred === this.#host.nodeId ? 0 : preferred;
+    return this.#index().elsewhere.get(groupId) ?? 0;
   }
 
   /** `host:port` for clients of a node, null where the map does not have it. */
@@ -52,13 +52,14 @@ export class ShardRouter {
     return this.#index().addresses.get(nodeId) ?? null;
   }
 
-  #index(): { addresses: ReadonlyMap<number, string>; preferred: ReadonlyMap<number, number> } {
+  #index(): { addresses: ReadonlyMap<number, string>; elsewhere: ReadonlyMap<number, number> } {
     const map = this.#machine.map;
     if (map !== null && map !== this.#indexed) {
       this.#indexed = map;
       this.#addresses = new Map(map.hosts.map((host) => [host.id, host.resp]));
-      this.#preferred = new Map(map.groups.map((group) => [group.groupId, group.preferredLeader]));
+      const foreign = map.groups.filter(({ members }) => !members.includes(this.#host.nodeId));
+      this.#elsewhere = new Map(foreign.map((group) => [group.groupId, group.preferredLeader]));
     }
-    return { addresses: this.#addresses, preferred: this.#preferred };
+    return { addresses: this.#addresses, elsewhere: this.#elsewhere };
   }
 }

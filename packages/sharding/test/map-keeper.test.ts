@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { initialShardMap, MapKeeper, mapGroupId, type ShardHost, ShardRouter } from '../src/index.ts';
+import {
+  initialShardMap,
+  MapKeeper,
+  mapGroupId,
+  type ShardHost,
+  ShardRouter,
+} from '../src/index.ts';
 import { FakeCluster, ManualClock } from './fake-cluster.ts';
 
 const ids = [1, 2, 3];

@@ -83,9 +83,9 @@ describe('the map machine', () => {
         mapRefusals.invalid,
       );
     }
-    expect(
-      apply(machine, { kind: 'setHosts', expectedVersion: 1, hosts: hosts.slice(1) }),
-    ).toBe(mapRefusals.invalid);
+    expect(apply(machine, { kind: 'setHosts', expectedVersion: 1, hosts: hosts.slice(1) })).toBe(
+      mapRefusals.invalid,
+    );
     expect(machine.map).toEqual(map);
   });
 
@@ -106,13 +106,13 @@ describe('the map machine', () => {
     const two = new ShardMapMachine();
     const whole = encodeMapCommand({ kind: 'initMap', map });
     const cut = fc.nat(whole.length).map((length) => whole.slice(0, length));
-    const flipped = fc.tuple(fc.nat(whole.length - 1), fc.integer({ min: 1, max: 255 })).map(
-      ([at, xor]) => {
+    const flipped = fc
+      .tuple(fc.nat(whole.length - 1), fc.integer({ min: 1, max: 255 }))
+      .map(([at, xor]) => {
         const copy = whole.slice();
         copy[at] = (copy[at] as number) ^ xor;
         return copy;
-      },
-    );
+      });
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array(), cut, flipped), (bytes) => {
         expect(applyTo(one, bytes)).toBe(applyTo(two, bytes));
