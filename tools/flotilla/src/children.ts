@@ -95,13 +95,20 @@ export class Children {
     this.#child(id).process?.kill('SIGKILL');
   }
 
-  /** Resolves once `condition` holds; it is looked at after every change. Rejects when `signal` aborts. */
+  /**
+   * Resolves once `condition` holds; it is looked at after every change. Rejects with what it throws, and when `signal`
+   * aborts.
+   */
   until(condition: (views: readonly ChildView[]) => boolean, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const check = (): void => {
-        if (signal.aborted) reject(signal.reason);
-        else if (condition(this.views())) resolve();
-        else this.#waiters.push(check);
+        if (signal.aborted) return reject(signal.reason);
+        try {
+          if (condition(this.views())) resolve();
+          else this.#waiters.push(check);
+        } catch (error) {
+          reject(error);
+        }
       };
       signal.addEventListener('abort', () => this.#wake(), { once: true });
       check();

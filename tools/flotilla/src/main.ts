@@ -144,11 +144,17 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
 
-// The process ends here and not when the event loop runs dry: an idle connection must not keep a stopped host alive.
-main(process.argv.slice(2)).then(
-  (exitCode) => process.exit(exitCode),
-  (error: unknown) => {
-    console.error(describe(error));
-    process.exit(exitCodeOf(error));
-  },
-);
+// Timers of the engine do not keep a process alive: without this, one that only waits for such a timer would end in the
+// middle of its work, and with exit code 0.
+const holdOpen = setInterval(() => undefined, 2 ** 30);
+
+/** The process ends here and not when the event loop runs dry: an idle connection must not keep a stopped host alive. */
+function end(exitCode: ExitCode): never {
+  clearInterval(holdOpen);
+  process.exit(exitCode);
+}
+
+main(process.argv.slice(2)).then(end, (error: unknown) => {
+  console.error(describe(error));
+  end(exitCodeOf(error));
+});

@@ -99,7 +99,11 @@ async function whenServed(
   children: Children,
   signal: AbortSignal,
 ): Promise<void> {
-  await children.until((views) => views.every(({ state }) => state === 'ready'), signal);
+  await children.until((views) => {
+    const refused = views.find(({ state }) => state === 'refused');
+    if (refused !== undefined) throw new Error(`host ${refused.id} refuses: ${refused.reason}`);
+    return views.every(({ state }) => state === 'ready');
+  }, signal);
   const address = cluster.hosts[0]?.resp.announce ?? '';
   for (;;) {
     signal.throwIfAborted();
