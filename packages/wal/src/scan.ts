@@ -1,0 +1,315 @@
+// Walking the batches of one segment: from page 1 on, each batch is checked against what must stand there (place, life of
+// the file, sequence, chain, both CRCs) and handed to a visitor; the first page that does not continue the log ends the
+// walk with a fault that says what stands there instead.
+
+import { alignUp, crc32, recordHeadBytes } from '@flotilla/codec';
+import type { Disk, File, IoError } from '@flotilla/io';
+import {
+  batchBodyBytesMax,
+  batchBodyCrcAt,
+  batchBodyLenAt,
+  batchDurableSeqAt,
+  batchEpochAt,
+  batchFlagsAt,
+  batchHdrCrcAt,
+  batchHeaderBytes,
+  batchHeaderLenAt,
+  batchMajorAt,
+  batchPageAt,
+  batchPrevHdrCrcAt,
+  batchRecordsAt,
+  batchSaltAt,
+  batchSegIdAt,
+  batchSeqAt,
+  formatMajor,
+  isBatchHeader,
+  knownBatchFlags,
+  pageBytes,
+} from './format.ts';
+import type { TailFault } from './verdict.ts';
+import { isZeroPage, WindowReader } from './window-reader.ts';
+
+/** A batch that continues the log; `bytes` is valid during the visit only. */
+export interface ScannedBatch {
+  readonly bytes: Uint8Array;
+  /** Index of the header in `bytes`. */
+  readonly at: number;
+  /** File offset of the header, and bytes to the page end after the body. */
+  readonly offset: number;
+  readonly length: number;
+  readonly bodyLen: number;
+  readonly recordCount: number;
+  readonly seq: number;
+  readonly durableSeq: number;
+  readonly flags: number;
+  readonly epoch: number;
+  readonly hdrCrc: number;
+}
+
+/** What a visitor finds wrong in a batch whose checksums hold. */
+export interface BatchFault {
+  readonly fault: 'format' | 'version' | 'state' | 'hole';
+  readonly summary: string;
+}
+
+export type BatchVisitor = (batch: ScannedBatch) => BatchFault | null;
+
+/** What must stand in the segment. */
+export interface ScanPlan {
+  readonly segId: number;
+  readonly salt: number;
+  readonly capacityBytes: number;
+  readonly firstSeq: number;
+  readonly prevHdrCrc: number;
+  readonly epochMin: number;
+  readonly epochMax: number;
+  /** Where a later segment says that the log ends here, or 0: then the walk goes to the first page that does not fit. */
+  readonly end: number;
+}
+
+export interface ScanEnd {
+  /** File offset of the first page that does not continue the log. */
+  readonly offset: number;
+  readonly fault: TailFault | 'state' | 'hole';
+  readonly summary: string;
+  readonly batches: number;
+  readonly records: number;
+  /** Batch expected next, and chain value and epoch it must continue. */
+  readonly nextSeq: number;
+  readonly hdrCrc: number;
+  readonly epoch: number;
+  /** Highest durableSeq in a batch: witness W1. */
+  readonly durableSeq: number;
+  readonly bytesScanned: number;
+}
+
+const hex = (value: number): string => value.toString(16).padStart(8, '0');
+
+/** What the header at a page must say to continue the log. */
+export interface ExpectedBatch {
+  readonly segId: number;
+  readonly salt: number;
+  readonly page: number;
+  readonly seq: number;
+  readonly prevHdrCrc: number;
+  readonly epochMin: number;
+  readonly epochMax: number;
+  readonly bytesLeft: number;
+}
+
+/** Why the header at `at`, whose CRC holds, does not continue the log, or null. */
+export function headerFault(
+  bytes: Uint8Array,
+  at: number,
+  expected: ExpectedBatch,
+): { readonly fault: TailFault; readonly summary: string } | null {
+  const major = batchMajorAt(bytes, at);
+  if (major !== formatMajor) return { fault: 'version', summary: `a batch of format ${major}` };
+  const segId = batchSegIdAt(bytes, at);
+  if (segId !== expected.segId || batchSaltAt(bytes, at) !== expected.salt) {
+    const summary = `a batch of an earlier life of the file (segment ${segId})`;
+    return { fault: 'stale', summary };
+  }
+  const page = batchPageAt(bytes, at);
+  if (page !== expected.page) {
+    return { fault: 'misplaced', summary: `a batch that belongs to page ${page}` };
+  }
+  const flags = batchFlagsAt(bytes, at);
+  if ((flags & ~knownBatchFlags) !== 0) {
+    return { fault: 'version', summary: `a batch with unknown flags ${flags}` };
+  }
+  const seq = batchSeqAt(bytes, at);
+  if (seq !== expected.seq) {
+    return { fault: 'order', summary: `batch ${seq} instead of ${expected.seq}` };
+  }
+  const chain = batchPrevHdrCrcAt(bytes, at);
+  if (chain !== expected.prevHdrCrc) {
+    const summary =
+      `batch ${seq} follows a header with CRC ${hex(chain)}, ` +
+      `but the one before it has ${hex(expected.prevHdrCrc)}`;
+    return { fault: 'order', summary };
+  }
+  const epoch = batchEpochAt(bytes, at);
+  if (epoch < expected.epochMin || epoch > expected.epochMax) {
+    const summary = `batch ${seq} has epoch ${epoch}, not ${expected.epochMin}..${expected.epochMax}`;
+    return { fault: 'order', summary };
+  }
+  const bodyLen = batchBodyLenAt(bytes, at);
+  const durableSeq = batchDurableSeqAt(bytes, at);
+  const isBroken =
+    batchHeaderLenAt(bytes, at) !== batchHeaderBytes ||
+    bodyLen < recordHeadBytes ||
+    bodyLen % 8 !== 0 ||
+    bodyLen > batchBodyBytesMax ||
+    alignUp(batchHeaderBytes + bodyLen, pageBytes) > expected.bytesLeft ||
+    batchRecordsAt(bytes, at) === 0 ||
+    durableSeq < 0 ||
+    durableSeq >= seq;
+  return isBroken ? { fault: 'format', summary: `batch ${seq} has an impossible header` } : null;
+}
+
+export function scanSegment(
+  disk: Disk,
+  file: File,
+  fileBytes: number,
+  plan: ScanPlan,
+  visit: BatchVisitor,
+  callback: (error: IoError | null, end: ScanEnd) => void,
+): void {
+  const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
+  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes));
+  let offset = pageBytes;
+  let batches = 0;
+  let records = 0;
+  let nextSeq = plan.firstSeq;
+  let hdrCrc = plan.prevHdrCrc;
+  let epoch = plan.epochMin;
+  let durableSeq = 0;
+
+  const finish = (fault: ScanEnd['fault'], summary: string): void =>
+    callback(null, {
+      offset,
+      fault,
+      summary,
+      batches,
+      records,
+      nextSeq,
+      hdrCrc,
+      epoch,
+      durableSeq,
+      bytesScanned: reader.bytesRead,
+    });
+
+  const step = (): void => {
+    for (;;) {
+      if (offset >= limit) return finish('end', 'the log ends here');
+      const left = reader.end - offset;
+      if (left < batchHeaderBytes)
+        return finish('short', `the file ends after ${reader.end} bytes`);
+      if (!reader.has(offset, Math.min(pageBytes, left))) return load(Math.min(pageBytes, left));
+      const at = reader.at(offset);
+      const { bytes } = reader;
+      if (!isBatchHeader(bytes, at)) {
+        const isZero = isZeroPage(bytes, at, Math.min(pageBytes, left));
+        if (isZero && left < pageBytes)
+          return finish('short', `the file ends after ${reader.end} bytes`);
+        return isZero ? finish('zero', 'an empty page') : finish('header', 'no whole batch header');
+      }
+      const fault = headerFault(bytes, at, {
+        segId: plan.segId,
+        salt: plan.salt,
+        page: offset / pageBytes,
+        seq: nextSeq,
+        prevHdrCrc: hdrCrc,
+        epochMin: epoch,
+        epochMax: plan.epochMax,
+        bytesLeft: limit - offset,
+      });
+      if (fault !== null) return finish(fault.fault, fault.summary);
+      const bodyLen = batchBodyLenAt(bytes, at);
+      const length = alignUp(batchHeaderBytes + bodyLen, pageBytes);
+      if (length > left) return finish('short', `the file ends inside batch ${nextSeq}`);
+      if (!reader.has(offset, length)) return load(length);
+      const stored = batchBodyCrcAt(bytes, at);
+      const computed = crc32(bytes, at + batchHeaderBytes, at + length);
+      if (stored !== computed) {
+        const summary = `batch ${nextSeq}: its body has CRC ${hex(computed)}, not ${hex(stored)}`;
+        return finish('body', summary);
+      }
+      const batch: ScannedBatch = {
+        bytes,
+        at,
+        offset,
+        length,
+        bodyLen,
+        recordCount: batchRecordsAt(bytes, at),
+        seq: nextSeq,
+        durableSeq: batchDurableSeqAt(bytes, at),
+        flags: batchFlagsAt(bytes, at),
+        epoch: batchEpochAt(bytes, at),
+        hdrCrc: batchHdrCrcAt(bytes, at),
+      };
+      const broken = visit(batch);
+      if (broken !== null) return finish(broken.fault, `batch ${nextSeq}: ${broken.summary}`);
+      batches++;
+      records += batch.recordCount;
+      durableSeq = Math.max(durableSeq, batch.durableSeq);
+      hdrCrc = batch.hdrCrc;
+      epoch = batch.epoch;
+      nextSeq++;
+      offset += length;
+    }
+  };
+
+  const load = (length: number): void =>
+    reader.load(offset, length, (error) => {
+      if (error !== null) return callback(error, undefined as never);
+      step();
+    });
+
+  step();
+}
+
+export interface LookAhead {
+  /** Whole headers of this segment's life on later pages, with seq >= s. */
+  readonly laterBatches: number;
+  readonly laterPage: number;
+  readonly laterSeqMax: number;
+  readonly laterDurableSeq: number;
+  /** Everything after the page looked from holds only zeros. */
+  readonly isZero: boolean;
+  /** File offset behind the last page that is not zero, 0 = all are. */
+  readonly usedEnd: number;
+  readonly bytesScanned: number;
+}
+
+/** Looks at every page from `from` to the segment's end for headers that prove more than the walk found. */
+export function lookAhead(
+  disk: Disk,
+  file: File,
+  fileBytes: number,
+  plan: { readonly segId: number; readonly salt: number; readonly capacityBytes: number },
+  from: number,
+  seqMin: number,
+  callback: (error: IoError | null, found: LookAhead) => void,
+): void {
+  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes));
+  let laterBatches = 0;
+  let laterPage = 0;
+  let laterSeqMax = 0;
+  let laterDurableSeq = 0;
+  let usedEnd = 0;
+  let offset = from;
+  const step = (): void => {
+    for (; offset < reader.end; offset += pageBytes) {
+      const length = Math.min(pageBytes, reader.end - offset);
+      if (!reader.has(offset, length)) {
+        return reader.load(offset, length, (error) => {
+          if (error === null) step();
+          else callback(error, undefined as never);
+        });
+      }
+      const at = reader.at(offset);
+      const { bytes } = reader;
+      if (isZeroPage(bytes, at, length)) continue;
+      usedEnd = offset + length;
+      if (length < batchHeaderBytes || !isBatchHeader(bytes, at)) continue;
+      const isOurs = batchSegIdAt(bytes, at) === plan.segId && batchSaltAt(bytes, at) === plan.salt;
+      const seq = batchSeqAt(bytes, at);
+      if (!isOurs || batchPageAt(bytes, at) !== offset / pageBytes || seq < seqMin) continue;
+      if (laterBatches++ === 0) laterPage = offset / pageBytes;
+      laterSeqMax = Math.max(laterSeqMax, seq);
+      laterDurableSeq = Math.max(laterDurableSeq, batchDurableSeqAt(bytes, at));
+    }
+    callback(null, {
+      laterBatches,
+      laterPage,
+      laterSeqMax,
+      laterDurableSeq,
+      isZero: usedEnd === 0,
+      usedEnd,
+      bytesScanned: reader.bytesRead,
+    });
+  };
+  step();
+}
