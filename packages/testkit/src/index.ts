@@ -22,7 +22,25 @@ export {
 export { DiskImage } from './disk-image.ts';
 export { DiskSurgery } from './disk-surgery.ts';
 export type { PendingName, PendingWrite } from './disk-tree.ts';
+export {
+  type CheckOptions,
+  checkLinearizable,
+  type HistoryOperation,
+  illegal,
+  type Linearizability,
+  type SequentialModel,
+} from './linearizability.ts';
 export { QueueScheduler } from './queue-scheduler.ts';
+export {
+  describeRegisterOperation,
+  HistoryRecorder,
+  type RecordedCall,
+  type RegisterInput,
+  type RegisterOperation,
+  type RegisterOutput,
+  type RegisterValue,
+  registerModel,
+} from './register-model.ts';
 export { SimClock, type SimClockOptions } from './sim-clock.ts';
 export { SimConn } from './sim-conn.ts';
 export { type DiskScheduler, SimDisk, type SimDiskOptions } from './sim-disk.ts';

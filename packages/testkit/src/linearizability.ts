@@ -1,0 +1,317 @@
+// Is a history of concurrent operations linearizable? The search of Wing and Gong in Lowe's form: take operations in
+// some order that agrees with real time, undo where the model says no, and remember each (set of operations taken,
+// state) so that it is tried once. Keys are independent, so each is searched alone (P-compositionality).
+//
+// An operation whose outcome is unknown may have happened at any time after its call, or never. The search is bounded
+// by a number of steps, not by time, so a verdict is the same on every machine; running out of it is 'unknown', which
+// is not a pass. A violation comes with a small history that shows it.
+
+/** One call as its client saw it. Times are of one clock for all clients; equal times count as concurrent. */
+export interface HistoryOperation<Input, Output> {
+  readonly client: number;
+  readonly key: string;
+  readonly input: Input;
+  readonly calledAt: number;
+  /** null: the outcome is unknown. An operation that certainly did not happen does not belong into a history. */
+  readonly returned: { readonly at: number; readonly output: Output } | null;
+}
+
+/** What one key does when operations come one after the other. */
+export interface SequentialModel<State, Input, Output> {
+  initial(): State;
+  /** The state after the operation, or `illegal` where it cannot have this output; `output` is absent where unknown. */
+  step(state: State, input: Input, output: Output | undefined): State | typeof illegal;
+  hash(state: State): number;
+  equal(a: State, b: State): boolean;
+  /**
+   * Tells of each of these operations whether leaving it out, alone or with other such ones, keeps a linearizable
+   * history linearizable (a read; an update that nobody saw). They are left out where their outcome is unknown, and to
+   * make a counter-example small.
+   */
+  dispensable(
+    operations: readonly HistoryOperation<Input, Output>[],
+  ): (operation: HistoryOperation<Input, Output>) => boolean;
+}
+
+/** Answer of SequentialModel.step where the operation is not possible in that state. */
+export const illegal: unique symbol = Symbol('illegal');
+
+export type Linearizability<Input, Output> =
+  | { readonly verdict: 'ok'; readonly steps: number; readonly keys: number }
+  | { readonly verdict: 'unknown'; readonly steps: number; readonly key: string }
+  | {
+      readonly verdict: 'violation';
+      readonly steps: number;
+      readonly key: string;
+      /** Operations of that key that cannot be put in order, by time of call; those still running count as unknown. */
+      readonly counterExample: readonly HistoryOperation<Input, Output>[];
+    };
+
+export interface CheckOptions {
+  /** Steps of the search for one key, default 2,000,000. */
+  readonly stepsMax?: number;
+}
+
+/** Checks every key; a violation wins over an unknown. */
+export function checkLinearizable<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  history: readonly HistoryOperation<Input, Output>[],
+  options: CheckOptions = {},
+): Linearizability<Input, Output> {
+  const stepsMax = options.stepsMax ?? 2_000_000;
+  const byKey = new Map<string, HistoryOperation<Input, Output>[]>();
+  for (const operation of history) {
+    checkTimes(operation);
+    const ofKey = byKey.get(operation.key);
+    if (ofKey === undefined) byKey.set(operation.key, [operation]);
+    else ofKey.push(operation);
+  }
+  let steps = 0;
+  let unknownKey: string | null = null;
+  for (const [key, operations] of byKey) {
+    const search = searchKey(model, operations, stepsMax);
+    steps += search.steps;
+    if (search.verdict === 'unknown') unknownKey ??= key;
+    if (search.verdict !== 'violation') continue;
+    const counterExample = shrink(model, operations, stepsMax);
+    return { verdict: 'violation', steps, key, counterExample };
+  }
+  if (unknownKey !== null) return { verdict: 'unknown', steps, key: unknownKey };
+  return { verdict: 'ok', steps, keys: byKey.size };
+}
+
+function checkTimes(operation: HistoryOperation<unknown, unknown>): void {
+  const { calledAt, returned } = operation;
+  if (!Number.isFinite(calledAt) || (returned !== null && !(returned.at >= calledAt))) {
+    throw new RangeError(`an operation on ${operation.key} returned before it was called`);
+  }
+}
+
+interface SearchEnd {
+  readonly verdict: 'ok' | 'violation' | 'unknown';
+  readonly steps: number;
+}
+
+/** A call or a return in the list of what is not taken yet, in order of time. */
+class Node {
+  readonly operation: number;
+  readonly time: number;
+  /** Of a call: its return, null where unknown. Of a return: undefined. */
+  match: Node | null | undefined;
+  previous: Node | null = null;
+  next: Node | null = null;
+
+  constructor(operation: number, time: number, match: Node | null | undefined) {
+    this.operation = operation;
+    this.time = time;
+    this.match = match;
+  }
+
+  get isReturn(): boolean {
+    return this.match === undefined;
+  }
+}
+
+function searchKey<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  all: readonly HistoryOperation<Input, Output>[],
+  stepsMax: number,
+): SearchEnd {
+  const isDispensable = model.dispensable(all);
+  const operations = all.filter((each) => each.returned !== null || !isDispensable(each));
+  const head = nodesOf(operations);
+  const taken = new TakenSet(operations.length);
+  const seen = new SeenStates<State>(model);
+  const undo: { node: Node; state: State }[] = [];
+  let state = model.initial();
+  let leftToReturn = operations.reduce(
+    (count, each) => count + (each.returned === null ? 0 : 1),
+    0,
+  );
+  let node = head.next;
+  for (let steps = 1; ; steps++) {
+    if (leftToReturn === 0) return { verdict: 'ok', steps };
+    if (steps > stepsMax) return { verdict: 'unknown', steps };
+    if (node === null || node.isReturn) {
+      // The operation that returns here was not taken in time: what was taken last must come later.
+      const last = undo.pop();
+      if (last === undefined) return { verdict: 'violation', steps };
+      taken.remove(last.node.operation);
+      state = last.state;
+      if (last.node.match !== null) leftToReturn += 1;
+      putBack(last.node);
+      node = last.node.next;
+      continue;
+    }
+    const { input, returned } = operations[node.operation] as HistoryOperation<Input, Output>;
+    const next = model.step(state, input, returned?.output);
+    if (next !== illegal) {
+      taken.add(node.operation);
+      if (seen.add(taken, next)) {
+        undo.push({ node, state });
+        state = next;
+        if (node.match !== null) leftToReturn -= 1;
+        takeOut(node);
+        node = head.next;
+        continue;
+      }
+      taken.remove(node.operation);
+    }
+    node = node.next;
+  }
+}
+
+/** The head of a list of calls and returns; of equal times calls come first, so that they count as concurrent. */
+function nodesOf(operations: readonly HistoryOperation<unknown, unknown>[]): Node {
+  const nodes: Node[] = [];
+  operations.forEach((operation, i) => {
+    const { returned } = operation;
+    const end = returned === null ? null : new Node(i, returned.at, undefined);
+    nodes.push(new Node(i, operation.calledAt, end));
+    if (end !== null) nodes.push(end);
+  });
+  nodes.sort((a, b) => a.time - b.time || Number(a.isReturn) - Number(b.isReturn));
+  const head = new Node(-1, 0, null);
+  let last = head;
+  for (const node of nodes) {
+    last.next = node;
+    node.previous = last;
+    last = node;
+  }
+  return head;
+}
+
+function takeOut(call: Node): void {
+  unlink(call);
+  if (call.match != null) unlink(call.match);
+}
+
+/** The exact reverse of takeOut: each node still knows its neighbours. */
+function putBack(call: Node): void {
+  if (call.match != null) relink(call.match);
+  relink(call);
+}
+
+function unlink(node: Node): void {
+  if (node.previous !== null) node.previous.next = node.next;
+  if (node.next !== null) node.next.previous = node.previous;
+}
+
+function relink(node: Node): void {
+  if (node.previous !== null) node.previous.next = node;
+  if (node.next !== null) node.next.previous = node;
+}
+
+/** A set of operation numbers with a hash that is kept up to date. */
+class TakenSet {
+  readonly words: Uint32Array;
+  hash = 0;
+
+  constructor(size: number) {
+    this.words = new Uint32Array(Math.ceil(size / 32));
+  }
+
+  add(i: number): void {
+    this.#flip(i);
+  }
+
+  remove(i: number): void {
+    this.#flip(i);
+  }
+
+  #flip(i: number): void {
+    const word = i >>> 5;
+    this.words[word] = (this.words[word] as number) ^ (1 << (i & 31));
+    let h = Math.imul(i + 1, 0x9e3779b1);
+    h = Math.imul(h ^ (h >>> 15), 0x85ebca6b);
+    this.hash ^= h ^ (h >>> 13);
+  }
+}
+
+type StateIdentity<State> = Pick<SequentialModel<State, unknown, unknown>, 'hash' | 'equal'>;
+
+/** Which (taken, state) were reached before. */
+class SeenStates<State> {
+  readonly #model: StateIdentity<State>;
+  readonly #buckets: Map<number, { words: Uint32Array; state: State }[]> = new Map();
+
+  constructor(model: StateIdentity<State>) {
+    this.#model = model;
+  }
+
+  /** False where it was there already. */
+  add(taken: TakenSet, state: State): boolean {
+    const hash = taken.hash ^ Math.imul(this.#model.hash(state), 0xc2b2ae35);
+    const bucket = this.#buckets.get(hash);
+    if (bucket === undefined) {
+      this.#buckets.set(hash, [{ words: taken.words.slice(), state }]);
+      return true;
+    }
+    for (const known of bucket) {
+      if (!this.#model.equal(known.state, state)) continue;
+      if (known.words.every((word, i) => word === taken.words[i])) return false;
+    }
+    bucket.push({ words: taken.words.slice(), state });
+    return true;
+  }
+}
+
+/**
+ * A smaller history that is still a violation: first the shortest prefix in time (what has not returned by then is
+ * unknown), then without each operation that cannot be the reason for a violation by being absent.
+ */
+function shrink<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  operations: readonly HistoryOperation<Input, Output>[],
+  stepsMax: number,
+): readonly HistoryOperation<Input, Output>[] {
+  const isViolation = (some: readonly HistoryOperation<Input, Output>[]): boolean =>
+    searchKey(model, some, stepsMax).verdict === 'violation';
+  const returns = operations.flatMap(({ returned }) => (returned === null ? [] : [returned.at]));
+  const ends = [...new Set(returns)].sort((a, b) => a - b);
+  let low = 0;
+  let high = ends.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isViolation(prefix(operations, ends[middle] as number))) high = middle;
+    else low = middle + 1;
+  }
+  let kept = prefix(operations, ends[low] as number);
+  for (let before = -1; before !== kept.length; ) {
+    before = kept.length;
+    kept = withoutDispensable(model, kept, isViolation);
+  }
+  return kept.sort((a, b) => a.calledAt - b.calledAt);
+}
+
+/** Leaves out dispensable operations as long as what remains is a violation: in large pieces first, then one by one. */
+function withoutDispensable<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  operations: readonly HistoryOperation<Input, Output>[],
+  isViolation: (some: readonly HistoryOperation<Input, Output>[]) => boolean,
+): HistoryOperation<Input, Output>[] {
+  let kept = [...operations];
+  let candidates = kept.filter(model.dispensable(kept));
+  for (let size = candidates.length; size >= 1; size = Math.floor(size / 2)) {
+    const tried: HistoryOperation<Input, Output>[] = [];
+    for (let at = 0; at < candidates.length; at += size) {
+      const piece = candidates.slice(at, at + size);
+      const without = kept.filter((each) => !piece.includes(each));
+      if (isViolation(without)) kept = without;
+      else tried.push(...piece);
+    }
+    candidates = tried;
+  }
+  return kept;
+}
+
+function prefix<Input, Output>(
+  operations: readonly HistoryOperation<Input, Output>[],
+  end: number,
+): HistoryOperation<Input, Output>[] {
+  return operations
+    .filter(({ calledAt }) => calledAt <= end)
+    .map((each) =>
+      each.returned !== null && each.returned.at > end ? { ...each, returned: null } : each,
+    );
+}
