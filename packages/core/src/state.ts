@@ -82,6 +82,10 @@ export class CoreState {
     // A commit index may have been written before a crash that took the entries behind it.
     this.commitIndex = Math.max(boot.firstIndex - 1, Math.min(boot.commit, this.runs.lastIndex));
     this.durableTerm = boot.term;
+    // An entry of this term comes from this term's leader, and the log up to it is that leader's (log matching, Raft
+    // §5.3). Without this, a follower that restarts beside an idle leader would never learn what is committed: the
+    // leader knows it to match, sends no append, and heartbeats alone verify nothing.
+    if (this.runs.lastTerm === boot.term) this.verifiedIndex = this.runs.lastIndex;
     this.random = seedOf(config.seed, config.nodeId);
     this.timerBaseMs = nowMs;
     this.timeoutMs = 0;

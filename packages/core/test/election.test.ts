@@ -57,6 +57,15 @@ describe('campaigning (Raft §5.2)', () => {
     expect(node.core.role).toBe('leader');
   });
 
+  it('does not lead before its own term is durable, even where the others are a quorum', () => {
+    const node = new Single();
+    node.campaign();
+    for (const from of [2, 3]) node.receive(voteAnswer, { from, term: 1, granted: true });
+    expect(node.core.role).toBe('candidate');
+    node.persist();
+    expect(node.core.role).toBe('leader');
+  });
+
   it('appends one blank entry of its term on winning and sends it at once', () => {
     const node = new Single({ termEnds: [{ term: 3, lastIndex: 7 }] });
     const won = node.lead();

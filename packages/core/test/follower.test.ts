@@ -137,8 +137,22 @@ describe('commit indexes of a follower (Raft §5.3, figure 2)', () => {
     const empty = { from: 2, term: 4, prevIndex: 5, prevTerm: 2, lastIndex: 5, commit: 8 };
     expect(node.receive(append, empty).committedTo).toBe(5);
     expect(node.receive(heartbeat, { from: 2, term: 4, commit: 8 }).committedTo).toBe(0);
-    // A later leader has verified nothing yet.
+  });
+
+  it('M07: what an earlier leader verified does not count for a later one', () => {
+    const node = new Single({ termEnds: log });
+    node.receive(append, { from: 2, term: 4, prevIndex: 8, prevTerm: 3, lastIndex: 8 });
     expect(node.receive(heartbeat, { from: 3, term: 5, commit: 8 }).committedTo).toBe(0);
+    const fields = { from: 3, term: 5, prevIndex: 5, prevTerm: 2, lastIndex: 6, entriesTerm: 5 };
+    const outcome = node.receive(append, { ...fields, commit: 6 });
+    expect([outcome.truncateFrom, outcome.committedTo]).toEqual([6, 6]);
+  });
+
+  it('reach a follower that restarted in its term beside an idle leader (log matching)', () => {
+    const node = new Single({ termEnds: log, commit: 5 });
+    expect(node.receive(heartbeat, { from: 2, term: 3, commit: 8 }).committedTo).toBe(8);
+    const older = new Single({ termEnds: log, term: 4, commit: 5 });
+    expect(older.receive(heartbeat, { from: 2, term: 4, commit: 8 }).committedTo).toBe(0);
   });
 
   it('M35: a commit index beyond the log is clamped, not fatal', () => {

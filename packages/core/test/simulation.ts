@@ -76,6 +76,18 @@ class Random {
   }
 }
 
+/** What kind of trouble a run has most of, drawn from its seed: uniform trouble finds only uniform bugs. */
+interface Shape {
+  /** Old messages linger while new ones pass them. */
+  readonly isStale: boolean;
+  /** Appends hold one entry, so that most messages end inside a run. */
+  readonly isNarrow: boolean;
+  /** Weights in a thousand. */
+  readonly propose: number;
+  readonly cut: number;
+  readonly campaign: number;
+}
+
 class SimNode {
   readonly id: number;
   core!: RaftCore;
@@ -100,6 +112,7 @@ export class Simulation {
   readonly nodes: SimNode[] = [];
   readonly #options: SimOptions;
   readonly #random: Random;
+  readonly #shape: Shape;
   readonly #network: Parcel[] = [];
   #nowMs = 0;
   #nextId = 1;
@@ -117,6 +130,13 @@ export class Simulation {
   constructor(options: SimOptions) {
     this.#options = options;
     this.#random = new Random(options.seed);
+    this.#shape = {
+      isStale: this.#random.chance(50),
+      isNarrow: this.#random.chance(50),
+      propose: [130, 60, 25][this.#random.below(3)] as number,
+      cut: [3, 10, 25][this.#random.below(3)] as number,
+      campaign: [2, 6, 20][this.#random.below(3)] as number,
+    };
     for (let id = 1; id <= options.nodes; id++) {
       const node = new SimNode(id);
       this.nodes.push(node);
@@ -174,7 +194,7 @@ export class Simulation {
       checkQuorum,
       inflightMessagesMax: 1 + (seed % 5),
       inflightBytesMax: 120,
-      appendBytesMax: 40,
+      appendBytesMax: this.#shape.isNarrow ? 10 : 40,
       seed,
     };
     const { term, votedFor, commit } = disk;
@@ -375,9 +395,7 @@ export class Simulation {
   }
 
   #deliver(at: number): void {
-    const parcel = this.#network[at] as Parcel;
-    const last = this.#network.pop() as Parcel;
-    if (at < this.#network.length) this.#network[at] = last;
+    const [parcel] = this.#network.splice(at, 1) as [Parcel];
     const { message } = parcel;
     if (this.#isCut(message.from, message.to)) return;
     if (!this.isCalm && this.#random.chance(this.#options.lossPercent)) return;
@@ -417,30 +435,44 @@ export class Simulation {
   /** One random thing happens. */
   turn(): void {
     const random = this.#random;
+    const shape = this.#shape;
     const node = this.nodes[random.below(this.nodes.length)] as SimNode;
-    const what = random.below(1000);
-    if (what < 480) {
-      if (this.#network.length > 0) this.#deliver(random.below(this.#network.length));
-      else this.#tickAll(random.below(30));
-    } else if (what < 720) {
-      this.#finishDisk(node);
-    } else if (what < 800) {
-      this.#tickAll(random.below(12));
-    } else if (what < 930) {
+    let what = random.below(1000);
+    const isIt = (weight: number): boolean => {
+      what -= weight;
+      return what < 0;
+    };
+    if (isIt(shape.propose)) {
       const count = 1 + random.below(3);
       this.step(node, { kind: 'propose', count, bytes: count * 10 - 5 });
-    } else if (what < 960) {
+    } else if (isIt(shape.cut)) {
+      // Nobody, one node (a leader that goes on writing for itself), or any two sides.
+      const sides = [0, 1 << node.id, random.below(1 << (this.nodes.length + 1))];
+      this.#cut = sides[random.below(3)] as number;
+    } else if (isIt(shape.campaign)) {
+      this.step(node, { kind: 'campaign', preVote: random.chance(50) });
+    } else if (isIt(30)) {
       this.step(node, { kind: 'read' });
-    } else if (what < 970) {
+    } else if (isIt(8)) {
       const nodeId = 1 + random.below(this.nodes.length);
       this.step(node, { kind: random.chance(50) ? 'peerLost' : 'peerBack', nodeId });
-    } else if (what < 974) {
-      this.step(node, { kind: 'campaign', preVote: random.chance(50) });
-    } else if (what < 984) {
-      this.#cut = random.chance(50) ? 0 : random.below(1 << (this.nodes.length + 1));
-    } else if (what < 990 && this.#options.crashes) {
+    } else if (isIt(this.#options.crashes ? 6 : 0)) {
       this.#crash(node);
+    } else if (isIt(80)) {
+      this.#tickAll(random.below(12));
+    } else if (isIt(240)) {
+      this.#finishDisk(node);
+    } else if (this.#network.length > 0) {
+      this.#deliver(this.#drawParcel());
+    } else {
+      this.#tickAll(random.below(30));
     }
+  }
+
+  #drawParcel(): number {
+    const at = this.#random.below(this.#network.length);
+    const isNewer = this.#shape.isStale && this.#random.chance(90);
+    return isNewer ? Math.max(at, this.#random.below(this.#network.length)) : at;
   }
 
   /** All faults end. Answers the virtual time it took until one leader stood and all logs were equal and committed. */
