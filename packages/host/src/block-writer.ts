@@ -104,6 +104,19 @@ export class BlockWriter {
     this.#seal(firstIndex, count, term, blockBytes);
   }
 
+  /** Where the entries first..last stand in the stream, if they are whole blocks just laid, one behind the other; else -1. */
+  positionOf(first: number, last: number): number {
+    const { laid, laidCount } = this;
+    for (let i = 0; i < laidCount; i += 4) {
+      if (laid[i] !== first) continue;
+      for (let j = i; j < laidCount; j += 4) {
+        if (laid[j + 1] === last) return laid[i + 2] as number;
+        if (j + 4 >= laidCount || laid[j + 3] !== laid[j + 6]) return -1;
+      }
+    }
+    return -1;
+  }
+
   /** Lays the blank entry with which a leader opens its term. */
   writeBlank(replica: Replica, index: number, term: number): void {
     const wal = this.#wal;

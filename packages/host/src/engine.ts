@@ -14,15 +14,16 @@
 
 import { frameKinds } from '@flotilla/codec';
 import { type CoreEvent, Effects, Message, messageKinds } from '@flotilla/core';
-import { AssertionFailure, type Clock, FlotillaError } from '@flotilla/io';
+import { type Clock, FlotillaError } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
-import { RecordRef, type VoteIdentity, type Wal, type WalEvents } from '@flotilla/wal';
-import { Applier } from './applier.ts';
+import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
+import { type ApplyEvents, ApplyQueue } from './apply-queue.ts';
 import { BlockWriter } from './block-writer.ts';
 import type { CallTable } from './calls.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { EngineCounters } from './metrics.ts';
-import { frameBytesTarget, PeerLink } from './peer-link.ts';
+import { LiveFrames } from './live-frames.ts';
+import { PeerLink } from './peer-link.ts';
 import { PersistQueue } from './persist-queue.ts';
 import {
   CompletionBatch,
@@ -33,7 +34,8 @@ import {
   statusOk,
   submissionKinds,
 } from './port.ts';
-import { memberGeneration, type ReadWait, type Replica } from './replica.ts';
+import { ReadDesk } from './read-desk.ts';
+import { memberGeneration, type Replica } from './replica.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import {
   messageBytesAt,
@@ -43,12 +45,8 @@ import {
   readMessage,
 } from './wire.ts';
 
-/** Application of committed entries yields to the event loop after this long. */
-const applyMsMax = 10;
 /** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
 const groupShareBytes = 512 << 10;
-/** A live frame is sent before a group lays more when it holds this much. With one group's share it stays below frameBytesMax. */
-const liveBytesMax = 512 << 10;
 /** Group ids below are found in an array. */
 const smallIdMax = 65_536;
 /** Bytes laid and not durable above which a turn takes no proposals. */
@@ -64,6 +62,11 @@ const walPoisoned = statusOf('WAL_POISONED');
 const append: number = messageKinds.append;
 const appendAnswer: number = messageKinds.appendAnswer;
 
+interface PositionWait {
+  readonly position: number;
+  readonly done: (error: FlotillaError | null) => void;
+}
+
 export interface EngineOptions {
   readonly clock: Clock;
   readonly calls: CallTable;
@@ -76,7 +79,7 @@ export interface EngineOptions {
   readonly onPeerIdentity: (nodeId: number, instance: number) => void;
 }
 
-export class Engine implements EnginePort, WalEvents, TransportEvents {
+export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEvents {
   readonly counters: EngineCounters = new EngineCounters();
   open: SubmissionBatch = new SubmissionBatch();
   readonly #options: EngineOptions;
@@ -86,14 +89,14 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   readonly #out: Effects = new Effects();
   readonly #message: Message = new Message();
   readonly #scratch: Message = new Message();
-  readonly #ref: RecordRef = new RecordRef();
-  readonly #applier: Applier = new Applier();
   readonly #persist: PersistQueue = new PersistQueue();
   readonly #completions: CompletionBatch = new CompletionBatch();
-  readonly #ranges: Uint8Array[] = [];
+  readonly #reads: ReadDesk = new ReadDesk(this.#completions);
   #wal!: Wal;
   #incoming!: IncomingAppend;
   #blocks!: BlockWriter;
+  #live!: LiveFrames;
+  #apply!: ApplyQueue;
   /** By handle number, and by group id. */
   readonly #replicas: Replica[] = [];
   readonly #byGroup = new Map<number, Replica>();
@@ -104,16 +107,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   #spareBatch: SubmissionBatch = new SubmissionBatch();
   #proposers: Replica[] = [];
   #readers: Replica[] = [];
-  /** Two lists that take turns; a list keeps its memory, what counts is the number beside it. */
-  #toApply: Replica[] = [];
-  #toApplyCount = 0;
-  #toApplySpare: Replica[] = [];
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
-  #positionWaits: { readonly position: number; readonly done: () => void }[] = [];
-  /** The part of the stream that this turn's live frames share; -1 = nothing yet. */
-  #liveFrom = -1;
-  #liveTo = -1;
-  #isLiveFlushDue = false;
+  #positionWaits: PositionWait[] = [];
   #nowMs = 0;
   #isTurnDue = false;
   #isStopped = false;
@@ -148,6 +143,15 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     this.#wal = wal;
     this.#incoming = new IncomingAppend(wal);
     this.#blocks = new BlockWriter(wal);
+    this.#live = new LiveFrames(wal, this.#links);
+    this.#apply = new ApplyQueue(
+      wal,
+      this.#clock,
+      this.counters,
+      this.#completions,
+      this.#reads,
+      this,
+    );
   }
 
   attachPeer(peer: Peer): void {
@@ -164,8 +168,11 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     return groupId < smallIdMax ? this.#bySmallId[groupId] : this.#byGroup.get(groupId);
   }
 
-  replicas(): Iterable<Replica> {
-    return this.#replicas;
+  refreshView(number: number): void {
+    const { appliedIndex, core, view } = this.#replicas[number] as Replica;
+    view.commitIndex = core.commitIndex;
+    view.lastIndex = core.lastIndex;
+    view.appliedIndex = appliedIndex;
   }
 
   addReplica(replica: Replica): void {
@@ -174,7 +181,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     else this.#byGroup.set(replica.groupId, replica);
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
-    this.#queueApply(replica);
+    this.#apply.add(replica);
     this.#readClock();
     for (const link of this.#links) {
       if (!replica.members.includes(link.peer.nodeId)) continue;
@@ -186,8 +193,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     this.wake();
   }
 
-  /** Calls back when everything laid so far is durable; never, where the log is poisoned before. */
-  whenDurable(done: () => void): void {
+  /** Calls back when everything laid so far is durable, or with why it never will be. */
+  whenDurable(done: (error: FlotillaError | null) => void): void {
     this.#positionWaits.push({ position: this.#wal.position, done });
     this.wake();
   }
@@ -223,12 +230,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     });
     this.#takeSubmissions();
     for (const link of this.#links) if (link.hasWork) link.flush(this.#scratch);
-    this.#flushLive();
+    this.#live.flush();
     const position = this.#wal.endTurn();
     this.#persist.endTurn(position);
     for (const link of this.#links) link.endTurn(position);
     if (position <= this.#wal.durablePosition) this.#releaseUpTo(position);
-    this.#applyCommitted(nowMs);
+    this.#apply.run(nowMs);
     this.#deliver();
   }
 
@@ -307,7 +314,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     if (replica.isFailed) return this.#refuseChain(batch, head, groupFatal, 0);
     if (core.role !== 'leader') return this.#refuseChain(batch, head, notLeader, core.leader);
     if (this.#wal.isFull) return this.#refuseChain(batch, head, walFull, 0);
-    if (this.#isLiveFlushDue || this.#liveTo - this.#liveFrom > liveBytesMax) this.#flushLive();
+    this.#live.makeRoom();
     const first = core.lastIndex + 1;
     const written = this.#blocks.writeChain(
       replica,
@@ -317,8 +324,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
       core.term,
       groupShareBytes,
     );
-    if (this.#liveFrom < 0) this.#liveFrom = this.#blocks.firstPosition;
-    this.#liveTo = this.#blocks.endPosition;
+    this.#live.extend(this.#blocks);
     for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
       this.open.addFrom(batch, rest);
     }
@@ -337,16 +343,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
   }
 
   #startReads(replica: Replica): void {
-    if (replica.isFailed) return this.#refuseReads(replica, groupFatal, 0);
+    if (replica.isFailed) return this.#reads.refuseArrived(replica, groupFatal, 0);
     this.#step(replica, this.#read);
     // A step that took the reads has moved their tickets to a round.
-    if (replica.readsArrived.length > 0) this.#refuseReads(replica, notLeader, replica.core.leader);
-  }
-
-  #refuseReads(replica: Replica, status: number, leader: number): void {
-    for (const ticket of replica.readsArrived)
-      this.#completions.add(ticket, status, leader, 0, null);
-    replica.readsArrived = [];
+    if (replica.readsArrived.length > 0) {
+      this.#reads.refuseArrived(replica, notLeader, replica.core.leader);
+    }
   }
 
   // ── one step ───────────────────────────────────────────────────────────────────────────────────
@@ -358,7 +360,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
       replica.core.step(event, this.#nowMs, out);
       this.#carryOut(replica, event.kind === 'propose');
     } catch (error) {
-      this.#failReplica(replica, error);
+      this.failReplica(replica, error);
     }
     out.clear();
     if (replica.core.deadlineMs < replica.wheelDueMs && !replica.isFailed) {
@@ -401,12 +403,18 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     if (out.committedTo > 0) {
       wal.noteCommit(replica.slot, out.committedTo);
       // At once, while all that belongs to this group is in the processor's cache.
-      this.#applyReplica(replica);
+      this.#apply.apply(replica);
       this.wake();
     }
-    if (out.readToken > 0) this.#joinRound(replica, out.readToken);
-    if (out.readsVoid) this.#voidReads(replica);
-    for (const read of out.reads) this.#confirmReads(replica, read.token, read.index);
+    if (out.readToken > 0) {
+      this.counters.readRounds++;
+      this.#reads.join(replica, out.readToken);
+    }
+    if (out.readsVoid) this.#reads.voidRounds(replica);
+    for (const { token, index } of out.reads) {
+      if (this.#reads.confirm(replica, token, index)) this.#apply.add(replica);
+    }
+    if (out.readsVoid || out.reads.length > 0) this.wake();
   }
 
   #route(replica: Replica, message: Message, isLaid: boolean): void {
@@ -417,44 +425,14 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
       link.addControl(message, replica.address);
       return;
     }
-    const sharedAt = isLaid ? this.#livePosition(message) : -1;
-    if (sharedAt >= 0 && link.canSendLive(replica)) {
-      link.addLive(message, replica.address, sharedAt - this.#liveFrom);
-      this.#isLiveFlushDue ||= link.isLiveFull;
+    const position = isLaid
+      ? this.#blocks.positionOf(message.prevIndex + 1, message.lastIndex)
+      : -1;
+    if (position >= 0 && link.canSendLive(replica)) {
+      link.addLive(message, replica.address, this.#live.offsetOf(position));
     } else {
       link.addAppend(replica, message);
     }
-  }
-
-  /** Where the blocks of an append stand in the stream, if they are among those just laid, one behind the other; else -1. */
-  #livePosition(message: Message): number {
-    const { laid, laidCount } = this.#blocks;
-    for (let i = 0; i < laidCount; i += 4) {
-      if (laid[i] !== message.prevIndex + 1) continue;
-      const start = laid[i + 2] as number;
-      for (let j = i; j < laidCount; j += 4) {
-        if (laid[j + 1] === message.lastIndex) return start;
-        // The next block does not follow directly.
-        if (j + 4 >= laidCount || laid[j + 3] !== laid[j + 6]) return -1;
-      }
-      return -1;
-    }
-    return -1;
-  }
-
-  #flushLive(): void {
-    this.#isLiveFlushDue = false;
-    if (this.#liveFrom < 0) return;
-    const from = this.#liveFrom;
-    const to = this.#liveTo;
-    this.#liveFrom = -1;
-    this.#liveTo = -1;
-    this.#ranges.length = 0;
-    if (!this.#wal.rangesBetween(from, to, this.#ranges)) {
-      throw new AssertionFailure('the records of this turn have left memory');
-    }
-    const ranges = this.#ranges.slice();
-    for (const link of this.#links) link.sendLive(from, to, ranges);
   }
 
   #stateChanged(replica: Replica): void {
@@ -474,128 +452,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     view.role = core.role;
     view.term = core.term;
     view.leader = core.leader;
-    view.commitIndex = core.commitIndex;
-    view.lastIndex = core.lastIndex;
-    view.appliedIndex = replica.appliedIndex;
-  }
-
-  // ── reads ──────────────────────────────────────────────────────────────────────────────────────
-
-  #joinRound(replica: Replica, token: number): void {
-    this.counters.readRounds++;
-    replica.reads.push({ token, index: 0, tickets: replica.readsArrived });
-    replica.readsArrived = [];
-  }
-
-  #confirmReads(replica: Replica, token: number, index: number): void {
-    let confirmed = 0;
-    for (const wait of replica.reads) {
-      if (wait.token > token) break;
-      confirmed++;
-      wait.index = index;
-      if (index <= replica.appliedIndex) this.#answerReads(wait);
-      else replica.readsConfirmed.push(wait);
-    }
-    if (confirmed > 0) replica.reads = replica.reads.slice(confirmed);
-    if (replica.readsConfirmed.length > 0) this.#queueApply(replica);
-    this.wake();
-  }
-
-  #answerReads(wait: ReadWait): void {
-    for (const ticket of wait.tickets) {
-      this.#completions.add(ticket, statusOk, wait.index, 0, null);
-    }
-  }
-
-  #voidReads(replica: Replica): void {
-    for (const wait of replica.reads) {
-      for (const ticket of wait.tickets) {
-        this.#completions.add(ticket, notLeader, replica.core.leader, 0, null);
-      }
-    }
-    replica.reads = [];
-    this.wake();
-  }
-
-  // ── apply ──────────────────────────────────────────────────────────────────────────────────────
-
-  #queueApply(replica: Replica): void {
-    if (replica.isQueuedToApply) return;
-    replica.isQueuedToApply = true;
-    this.#toApply[this.#toApplyCount++] = replica;
-    this.wake();
-  }
-
-  #applyCommitted(turnStartMs: number): void {
-    const due = this.#toApply;
-    const count = this.#toApplyCount;
-    if (count === 0) return;
-    this.#toApply = this.#toApplySpare;
-    this.#toApplyCount = 0;
-    this.#toApplySpare = due;
-    for (let i = 0; i < count; i++) {
-      const replica = due[i] as Replica;
-      replica.isQueuedToApply = false;
-      this.#applyReplica(replica);
-      if ((i & 31) === 31 && this.#clock.monotonicMs() - turnStartMs > applyMsMax) {
-        // The rest has not been asked for again meanwhile: it is still marked as queued.
-        for (let j = i + 1; j < count; j++) this.#toApply[this.#toApplyCount++] = due[j] as Replica;
-        this.wake();
-        break;
-      }
-    }
-  }
-
-  #applyReplica(replica: Replica): void {
-    const commitIndex = replica.core.commitIndex;
-    const ref = this.#ref;
-    let bytes = 0;
-    while (replica.appliedIndex < commitIndex && !replica.isLoading && !replica.isFailed) {
-      const next = replica.appliedIndex + 1;
-      if (!this.#wal.lookup(replica.slot, next, ref)) {
-        this.#loadToApply(replica, next);
-        break;
-      }
-      this.#applyRecord(replica, ref, commitIndex);
-      bytes += ref.recLen;
-      if (bytes > frameBytesTarget && replica.appliedIndex < commitIndex) {
-        this.#queueApply(replica); // the next group's turn
-        break;
-      }
-    }
-    const view = replica.view;
-    view.commitIndex = commitIndex;
-    view.appliedIndex = replica.appliedIndex;
-    view.lastIndex = replica.core.lastIndex;
-    if (replica.readsConfirmed.length > 0) this.#answerConfirmed(replica);
-  }
-
-  #applyRecord(replica: Replica, ref: RecordRef, upTo: number): void {
-    try {
-      this.counters.entriesApplied += this.#applier.apply(replica, ref, upTo, this.#completions);
-    } catch (error) {
-      this.#failReplica(replica, error);
-    }
-  }
-
-  #loadToApply(replica: Replica, index: number): void {
-    replica.isLoading = true;
-    this.#wal.load(replica.slot, index, (error, ref) => {
-      replica.isLoading = false;
-      if (this.#isStopped || replica.isFailed) return;
-      if (error !== null) this.#failReplica(replica, error);
-      else this.#applyRecord(replica, ref, replica.core.commitIndex);
-      this.#queueApply(replica);
-    });
-  }
-
-  #answerConfirmed(replica: Replica): void {
-    const waiting: ReadWait[] = [];
-    for (const wait of replica.readsConfirmed) {
-      if (wait.index <= replica.appliedIndex) this.#answerReads(wait);
-      else waiting.push(wait);
-    }
-    replica.readsConfirmed = waiting;
   }
 
   // ── what arrives ───────────────────────────────────────────────────────────────────────────────
@@ -718,10 +574,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
     for (const link of this.#links) link.release(position);
     if (this.#persist.durable(position)) this.wake();
     while (this.#positionWaits.length > 0) {
-      const wait = this.#positionWaits[0] as { position: number; done: () => void };
+      const wait = this.#positionWaits[0] as PositionWait;
       if (wait.position > position) break;
       this.#positionWaits.shift();
-      wait.done();
+      wait.done(null);
     }
   }
 
@@ -732,7 +588,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
 
   // ── failure ────────────────────────────────────────────────────────────────────────────────────
 
-  #failReplica(replica: Replica, cause: unknown): void {
+  failReplica(replica: Replica, cause: unknown): void {
     const why = cause instanceof Error ? cause.message : String(cause);
     const error =
       cause instanceof FlotillaError
@@ -763,19 +619,15 @@ export class Engine implements EnginePort, WalEvents, TransportEvents {
       if (ticket !== noTicket) this.#completions.add(ticket, status, 0, 0, null);
     }
     batch.clear();
+    const ended = error ?? new FlotillaError('CLOSED', 'the host is closed');
+    for (const wait of this.#positionWaits) wait.done(ended);
+    this.#positionWaits = [];
     this.#deliver();
   }
 
   #endReplica(replica: Replica, status: number): void {
     this.#failWaits(replica, outcomeUnknown);
-    for (const list of [replica.reads, replica.readsConfirmed]) {
-      for (const wait of list) {
-        for (const ticket of wait.tickets) this.#completions.add(ticket, status, 0, 0, null);
-      }
-    }
-    replica.reads = [];
-    replica.readsConfirmed = [];
-    this.#refuseReads(replica, status, 0);
+    this.#reads.refuseAll(replica, status);
     this.#wheel.remove(replica);
     this.wake();
   }

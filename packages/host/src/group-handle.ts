@@ -13,7 +13,7 @@ import type {
 import { type CallTable, callShapes } from './calls.ts';
 import { type EnginePort, noTicket, submissionKinds } from './port.ts';
 
-/** State of a replica as its handle shows it; written by the engine at the end of a turn. */
+/** State of a replica as its handle shows it; written by the engine. */
 export class GroupView {
   role: GroupRole = 'follower';
   term = 0;
@@ -70,6 +70,7 @@ export class GroupHandle implements RaftGroup {
   }
 
   status(): GroupStatus {
+    this.#port.refreshView(this.#number);
     const view = this.#view;
     return {
       groupId: this.groupId,

@@ -162,7 +162,9 @@ export class Host {
     this.#handles.set(groupId, handle);
     this.#engine.addReplica(replica);
     if (recovered === undefined) {
-      await new Promise<void>((resolve) => this.#engine.whenDurable(resolve));
+      await new Promise<void>((resolve, reject) =>
+        this.#engine.whenDurable((error) => (error === null ? resolve() : reject(error))),
+      );
     }
     return handle;
   }

@@ -145,4 +145,6 @@ export interface EnginePort {
   readonly open: SubmissionBatch;
   /** Something was put into `open`. */
   wake(): void;
+  /** Brings the indexes in a group's view up to date; role, term and leader always are. */
+  refreshView(group: number): void;
 }

@@ -98,6 +98,11 @@ export class Replica implements WheelItem {
     return this.view.failure !== null;
   }
 
+  /** Failed, or its host is closed: nothing is stepped or applied any more. */
+  get isEnded(): boolean {
+    return this.view.failure !== null || this.view.role === 'closed';
+  }
+
   get hasWaits(): boolean {
     return this.waitsAt < this.waitsEnd;
   }

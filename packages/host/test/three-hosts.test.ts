@@ -10,7 +10,7 @@ import { type ApplyBatch, Host, type RaftGroup, type StateMachine } from '../src
 
 class LogMachine implements StateMachine {
   readonly commands: string[] = [];
-  throwsOn = '';
+  throwsOn: string | null = null;
 
   apply(batch: ApplyBatch): void {
     for (let i = 0; i < batch.count; i++) {
@@ -100,6 +100,7 @@ async function write(groupId: number, command: string): Promise<void> {
 }
 
 beforeEach(async () => {
+  onTestFailed(() => console.error(lines.join('\n')));
   folder = mkdtempSync(join(tmpdir(), 'flotilla-host-'));
   addresses = [];
   for (const _ of members) addresses.push(`127.0.0.1:${await freePort()}`);
@@ -115,7 +116,6 @@ afterEach(async () => {
 
 describe('three hosts', () => {
   it('replicate commands of many groups in order, and answer each with its result', async () => {
-    onTestFailed(() => console.error(lines.join('\n')));
     await open(8, true);
     for (let groupId = 1; groupId <= 8; groupId++) {
       const { group } = await leaderOf(groupId);

@@ -1,0 +1,53 @@
+// The part of the stream that a turn's live append frames share: the records that leaders on this host laid since the
+// last flush, sent to every peer as they stand in the slab behind a small head of its own.
+
+import { AssertionFailure } from '@flotilla/io';
+import type { Wal } from '@flotilla/wal';
+import type { BlockWriter } from './block-writer.ts';
+import type { PeerLink } from './peer-link.ts';
+
+/** Live frames are sent before a group lays more when they hold this much: with one group's share they stay below frameBytesMax. */
+const bytesMax = 512 << 10;
+
+export class LiveFrames {
+  readonly #wal: Wal;
+  readonly #links: readonly PeerLink[];
+  /** Stream positions, -1 = nothing laid yet. */
+  #from = -1;
+  #to = -1;
+
+  constructor(wal: Wal, links: readonly PeerLink[]) {
+    this.#wal = wal;
+    this.#links = links;
+  }
+
+  /** Before a group lays its blocks: sends what is there where there is enough of it. */
+  makeRoom(): void {
+    if (this.#from < 0) return;
+    if (this.#to - this.#from > bytesMax || this.#links.some((link) => link.isLiveFull))
+      this.flush();
+  }
+
+  /** A group laid these blocks. */
+  extend(blocks: BlockWriter): void {
+    if (this.#from < 0) this.#from = blocks.firstPosition;
+    this.#to = blocks.endPosition;
+  }
+
+  /** Where a position of the stream stands in the shared part. */
+  offsetOf(position: number): number {
+    return position - this.#from;
+  }
+
+  /** Sends the live frames of all peers. */
+  flush(): void {
+    if (this.#from < 0) return;
+    const ranges: Uint8Array[] = [];
+    if (!this.#wal.rangesBetween(this.#from, this.#to, ranges)) {
+      throw new AssertionFailure('the records of this turn have left memory');
+    }
+    for (const link of this.#links) link.sendLive(this.#from, this.#to, ranges);
+    this.#from = -1;
+    this.#to = -1;
+  }
+}
