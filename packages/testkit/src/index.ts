@@ -22,6 +22,19 @@ export {
 export { DiskImage } from './disk-image.ts';
 export { DiskSurgery } from './disk-surgery.ts';
 export type { PendingName, PendingWrite } from './disk-tree.ts';
+export { type FaultHooks, FaultInjector } from './fault-injector.ts';
+export {
+  drawFaultSchedule,
+  type Fault,
+  type FaultConfig,
+  type FaultKind,
+  type FaultSchedule,
+  type FaultWindow,
+  type LinkName,
+  type PartitionShape,
+  partitionLinks,
+  partitionShapes,
+} from './fault-schedule.ts';
 export {
   type CheckOptions,
   checkLinearizable,
@@ -41,6 +54,7 @@ export {
   type RegisterValue,
   registerModel,
 } from './register-model.ts';
+export { type ShrinkResult, shrinkList } from './shrink.ts';
 export { SimClock, type SimClockOptions } from './sim-clock.ts';
 export { SimConn } from './sim-conn.ts';
 export { type DiskScheduler, SimDisk, type SimDiskOptions } from './sim-disk.ts';

@@ -132,6 +132,11 @@ export class SimNetwork {
     link.options = { ...link.options, ...options };
   }
 
+  /** Every link has the latency, bandwidth and losses that it began with. */
+  resetLinkOptions(): void {
+    for (const link of this.#links.values()) link.options = this.#defaultLink;
+  }
+
   /** One direction. What was held up goes on when it becomes `up`. */
   setLinkState(from: string, to: string, state: LinkState): void {
     const link = this.link(from, to);
