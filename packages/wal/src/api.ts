@@ -154,7 +154,7 @@ export interface Wal {
   /** Publishes the record begun. One that is not finished before the next call of its kind was never there. */
   finishEntries(): void;
 
-  /** Stream position of what is laid next, unless it does not fit into the slab or the segment that this one is in. */
+  /** Stream position behind everything laid: what is laid next comes there, or later behind a batch header or filler. */
   readonly position: number;
   /**
    * Ends the turn: all records laid are durable once `durablePosition` reaches the answer. Starts the write where none is

@@ -9,6 +9,7 @@ import { lockName, pathIn, storeName } from './format.ts';
 import { settle, type WalSettings } from './options.ts';
 import { recoverStore } from './recovery.ts';
 import { refusedBySystem } from './refusal.ts';
+import { TrackedDisk } from './tracked-disk.ts';
 import { type OpenedStore, WalLog } from './wal.ts';
 
 export type OpenCallback = (error: FlotillaError | null, wal: Wal) => void;
@@ -26,7 +27,8 @@ export function openWal(
   if (settings instanceof FlotillaError) {
     return world.clock.nextTurn(() => callback(settings, undefined as never));
   }
-  const { disk } = world;
+  const disk = new TrackedDisk(world.disk);
+  const tracked: WalWorld = { clock: world.clock, rng: world.rng, disk };
   const refuse = (error: FlotillaError): void => callback(error, undefined as never);
   prepareDirectory(disk, settings, (directoryError) => {
     if (directoryError !== null) return refuse(directoryError);
@@ -49,8 +51,8 @@ export function openWal(
             callback(null, log);
           });
         };
-        if (names.includes(storeName)) recoverStore(world, settings, lock, fail, opened);
-        else createStore(world, settings, lock, names, fail, opened);
+        if (names.includes(storeName)) recoverStore(tracked, settings, lock, fail, opened);
+        else createStore(tracked, settings, lock, names, fail, opened);
       });
     });
   });

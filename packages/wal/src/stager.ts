@@ -77,11 +77,6 @@ export class Stager {
     return this.#segment.streamBase + this.#tail;
   }
 
-  /** Stream position of the next record, unless it does not fit where the last one ended. */
-  get position(): number {
-    return this.end + (this.#open === null ? batchHeaderBytes : 0);
-  }
-
   /** Bytes in the open batch so far. */
   get openBytes(): number {
     return this.#open === null ? 0 : this.#tail - this.#open.start;

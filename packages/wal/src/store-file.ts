@@ -25,6 +25,7 @@ export class StoreFile {
   #slot: StoreSlot;
   readonly #queue: Write[] = [];
   #isWriting = false;
+  #isStopped = false;
 
   constructor(disk: Disk, file: File, slot: StoreSlot) {
     this.#disk = disk;
@@ -36,8 +37,9 @@ export class StoreFile {
     return this.#slot;
   }
 
-  get isBusy(): boolean {
-    return this.#isWriting;
+  /** Writes nothing more; what is in flight ends without an answer. */
+  stop(): void {
+    this.#isStopped = true;
   }
 
   /** Writes the next slot with these changes; durable when `done` is called without an error. */
@@ -60,6 +62,7 @@ export class StoreFile {
   }
 
   #add(write: Write): void {
+    if (this.#isStopped) return;
     this.#queue.push(write);
     if (!this.#isWriting) this.#next();
   }
@@ -70,11 +73,12 @@ export class StoreFile {
     if (write === undefined) return;
     const finish: Done = (error) => {
       this.#isWriting = false;
+      if (this.#isStopped) return;
       write.done(error);
       if (error === null && !this.#isWriting) this.#next();
     };
     writeFully(this.#disk, this.file, write.bytes, write.offset, (error) => {
-      if (error !== null || !write.sync) finish(error);
+      if (error !== null || !write.sync || this.#isStopped) finish(error);
       else this.#disk.datasync(this.file, finish);
     });
   }

@@ -16,7 +16,6 @@ import {
 import {
   assert,
   type Clock,
-  type Disk,
   type Done,
   type File,
   type FileLock,
@@ -54,6 +53,7 @@ import { SlabRing } from './slab-ring.ts';
 import type { SpareMaker } from './spare-maker.ts';
 import { type Batch, Stager } from './stager.ts';
 import type { StoreFile } from './store-file.ts';
+import type { TrackedDisk } from './tracked-disk.ts';
 import { LazyWitness } from './witness.ts';
 
 /** Longest configuration of a group. */
@@ -72,7 +72,7 @@ export interface OpenedStore {
 
 export interface OpenWorld {
   readonly clock: Clock;
-  readonly disk: Disk;
+  readonly disk: TrackedDisk;
   readonly salt: () => number;
 }
 
@@ -93,7 +93,7 @@ export class WalLog implements Wal {
   entriesPosition = 0;
 
   readonly #clock: Clock;
-  readonly #disk: Disk;
+  readonly #disk: TrackedDisk;
   readonly #settings: WalSettings;
   readonly #events: WalEvents;
   readonly #lock: FileLock;
@@ -112,13 +112,11 @@ export class WalLog implements Wal {
   /** Records were laid since the last endTurn: the turn that laid them closes its batch itself. */
   #isInTurn = false;
   #turnMs: number;
-  #readsInFlight = 0;
   #closeDone: Done | null = null;
-  /** Set once nothing but reads in flight keeps the descriptors open. */
-  #outcome: { readonly error: FlotillaError | null } | null = null;
+  /** Set when the end began: descriptors and lock are given back. */
+  #isReleasing = false;
   #isClosed = false;
   #isClosing = false;
-  #areSparesStopped = false;
 
   // The record begun by beginEntries; #pendingLen is 0 where there is none.
   #pendingLen = 0;
@@ -377,7 +375,7 @@ export class WalLog implements Wal {
   // --- Turns and durability ------------------------------------------------------------------------------------------
 
   get position(): number {
-    return this.#stager.position;
+    return this.#stager.end;
   }
 
   endTurn(): number {
@@ -519,7 +517,6 @@ export class WalLog implements Wal {
     const found = this.#index;
     if (!found.find(slot, index)) throw new RangeError(`the log has no index ${index}`);
     const segment = this.#segments.at(found.foundSegSlot);
-    this.#readsInFlight++;
     loadRecord(
       { clock: this.#clock, disk: this.#disk },
       {
@@ -533,11 +530,7 @@ export class WalLog implements Wal {
         lastIndex: found.foundLast,
       },
       this.counters,
-      (error, ref) => {
-        this.#readsInFlight--;
-        callback(error, ref);
-        if (this.#isClosing) this.#releaseWhenRead();
-      },
+      callback,
     );
   }
 
@@ -599,41 +592,35 @@ export class WalLog implements Wal {
     );
     this.#flusher.stop();
     this.#witness.stop();
+    this.#store.stop();
     this.#events.onPoisoned(this.poisoned);
     if (this.#isClosing) this.#release(this.poisoned);
   }
 
-  /** Gives back descriptors and lock, once no read uses them any more. */
-  #release(error: FlotillaError | null): void {
-    if (this.#outcome !== null) return;
+  /** Gives back descriptors and lock, once no operation uses them any more. */
+  #release(outcome: FlotillaError | null): void {
+    if (this.#isReleasing) return;
+    this.#isReleasing = true;
     this.#isClosed = true;
-    this.#outcome = { error };
     this.#witness.stop();
     this.#flusher.stop();
-    this.#spares.stop(() => {
-      this.#areSparesStopped = true;
-      this.#releaseWhenRead();
-    });
-  }
-
-  #releaseWhenRead(): void {
-    const outcome = this.#outcome;
-    const done = this.#closeDone;
-    if (outcome === null || done === null) return;
-    if (!this.#areSparesStopped || this.#readsInFlight > 0) return;
-    this.#closeDone = null;
-    const files: File[] = [this.#store.file];
-    for (const segment of this.#segments.all) {
-      if (segment.file !== null) files.push(segment.file);
-      segment.file = null;
-    }
-    const closeNext = (): void => {
+    this.#store.stop();
+    const closeNext = (files: File[]): void => {
       const file = files.pop();
-      if (file !== undefined) return this.#disk.close(file, closeNext);
+      if (file !== undefined) return this.#disk.close(file, () => closeNext(files));
       this.#lock.release();
-      done(outcome.error);
+      this.#closeDone?.(outcome);
     };
-    closeNext();
+    this.#spares.stop(() =>
+      this.#disk.whenIdle(() => {
+        const files: File[] = [this.#store.file];
+        for (const segment of this.#segments.all) {
+          if (segment.file !== null) files.push(segment.file);
+          segment.file = null;
+        }
+        closeNext(files);
+      }),
+    );
   }
 
   #identityOf(slot: number): { readonly groupId: number; readonly generation: number } {

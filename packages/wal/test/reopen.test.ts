@@ -49,7 +49,7 @@ describe('a log that is opened again', () => {
     expect(await second.payload(groupB?.slot as number, 1)).toBe('b1');
     expect(second.wal.counters.readsFromDisk).toBe(2);
 
-    second.append(groupB?.slot as number, 41, ['after']);
+    second.append(groupB?.slot as number, 41, ['after'], 2);
     await second.sync();
     await second.close();
     const third = await openLog({ directory });
