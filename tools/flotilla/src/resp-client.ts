@@ -55,6 +55,8 @@ export class RespClient {
   readonly #slots: Map<number, string> = new Map();
   readonly #avoidUntil: Map<string, number> = new Map();
   #nextSeed = 0;
+  /** The slots are being asked for. */
+  #refreshing: Promise<void> | null = null;
   #isClosed = false;
 
   constructor(options: RespClientOptions) {
@@ -91,6 +93,7 @@ export class RespClient {
   async #run(key: string, words: readonly string[], isRead: boolean): Promise<Outcome> {
     this.counters.calls++;
     const slot = slotOf(key);
+    if (this.#slots.size === 0) await (this.#refreshing ??= this.#refresh());
     const deadlineMs = performance.now() + this.#options.retryMs;
     let pauseMs = pauseMsMin;
     let hops = 0;
@@ -137,6 +140,26 @@ export class RespClient {
     }
     this.#slots.set(Number(slot), address);
     return true;
+  }
+
+  /**
+   * Asks a host who should serve which slots. Once is enough: what redirections tell later is who does serve them, and
+   * must not be overwritten by who should.
+   */
+  async #refresh(): Promise<void> {
+    try {
+      const reply = await this.ask(this.#anySeed(), ['CLUSTER', 'SLOTS']);
+      if (!Array.isArray(reply)) return;
+      for (const range of reply as readonly (readonly [number, number, readonly Reply[]])[]) {
+        const [start, end, [host, port]] = range;
+        const address = `${String(host)}:${Number(port)}`;
+        for (let slot = start; slot <= end; slot++) this.#slots.set(slot, address);
+      }
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+    } finally {
+      this.#refreshing = null;
+    }
   }
 
   #anySeed(): string {
