@@ -1,12 +1,13 @@
 // Seeded runs of three and five cores under loss, repetition, reordering, partitions and crashes, in all four
 // combinations of pre-vote and check-quorum. A failing seed is named in the message; run it alone with
-// `FLOTILLA_SEED=<seed>`.
+// `FLOTILLA_SEED=<seed>`, or many more with `FLOTILLA_SEEDS=<count>`.
 
 import { describe, expect, it } from 'vitest';
 import { Simulation } from './simulation.ts';
 
 const only = Number(process.env.FLOTILLA_SEED ?? 0);
-const seeds = only > 0 ? [only] : Array.from({ length: 300 }, (_, i) => i + 1);
+const seedCount = Number(process.env.FLOTILLA_SEEDS ?? 300);
+const seeds = only > 0 ? [only] : Array.from({ length: seedCount }, (_, i) => i + 1);
 const turnsPerSeed = 4000;
 /** Twenty election time-outs (testing.md, L1). */
 const healMsMax = 20 * 200;
