@@ -32,12 +32,11 @@ const direction = new Map(
     core: [],
     wal: ['io', 'codec'],
     transport: ['io', 'codec'],
-    snapshot: ['io', 'codec'],
-    host: ['core', 'wal', 'transport', 'snapshot', 'codec', 'io'],
+    host: ['core', 'wal', 'transport', 'codec', 'io'],
     sharding: ['host', 'codec', 'io'],
     kv: ['sharding', 'host', 'codec', 'io'],
-    flotilla: ['sharding', 'host', 'core', 'wal', 'transport', 'snapshot', 'codec', 'io'],
-    testkit: ['sharding', 'host', 'core', 'wal', 'transport', 'snapshot', 'codec', 'io'],
+    flotilla: ['sharding', 'host', 'core', 'wal', 'transport', 'codec', 'io'],
+    testkit: ['sharding', 'host', 'core', 'wal', 'transport', 'codec', 'io'],
   }),
 );
 
