@@ -20,6 +20,10 @@ const suites: Readonly<Record<string, SuiteEntry>> = {
     about: 'the bare data path without Raft: what any engine on this machine can reach at most',
     load: async () => (await import('./ceiling.ts')).ceiling,
   },
+  micro: {
+    about: 'inner steps on one core: CRC, encoding, the Raft core',
+    load: async () => (await import('./micro.ts')).micro,
+  },
   cluster: {
     about: 'writes of a cluster of hosts, each a process, through the public API',
     load: async () => (await import('./cluster.ts')).cluster,
