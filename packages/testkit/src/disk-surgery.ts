@@ -81,7 +81,7 @@ export class DiskSurgery {
       this.putDirectory(path.slice(0, path.lastIndexOf('/')));
       this.#plant(path, 'file');
     }
-    this.#edit(path, () => content);
+    this.#edit(path, () => content.slice());
   }
 
   /** Makes a directory and those above it, where absent. */

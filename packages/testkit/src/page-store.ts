@@ -50,16 +50,15 @@ export class PageStore {
     return pages;
   }
 
-  /** Writes and, where needed, extends; a gap left before `offset` is a hole. */
+  /** Writes and, where needed, extends; a gap left before `offset` is a hole. `bytes` must not change any more. */
   write(offset: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) {
       const index = Math.floor((offset + done) / pageBytes);
       const inPage = (offset + done) % pageBytes;
       const count = Math.min(pageBytes - inPage, bytes.length - done);
       const old = this.#pages[index] ?? null;
-      const page = new Uint8Array(pageBytes);
-      if (old !== null && count < pageBytes) page.set(old);
-      page.set(bytes.subarray(done, done + count), inPage);
+      const part = bytes.subarray(done, done + count);
+      const page = count === pageBytes ? part : patched(old, inPage, part);
       if (old === null) this.#allocated += 1;
       this.#setPage(index, Buffer.compare(page, zeroPage) === 0 ? zeroPage : page);
       done += count;
@@ -115,4 +114,11 @@ export class PageStore {
     while (this.#pages.length <= index) this.#pages.push(null);
     this.#pages[index] = page;
   }
+}
+
+function patched(old: Uint8Array | null, at: number, part: Uint8Array): Uint8Array {
+  const page = new Uint8Array(pageBytes);
+  if (old !== null) page.set(old);
+  page.set(part, at);
+  return page;
 }

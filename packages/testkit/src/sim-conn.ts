@@ -11,6 +11,7 @@ import {
   type Done,
   type IoError,
 } from '@flotilla/io';
+import { assertUnchanged, concatenate } from './byte-runs.ts';
 import { ioError } from './disk-tree.ts';
 import type { SimEvent, SimKernel, SimOwner } from './sim-kernel.ts';
 import type { Packet, Pipe, SimMachine } from './sim-link.ts';
@@ -233,7 +234,11 @@ export class SimConn implements Conn {
     } else if (left > room && this.#unacknowledgedBytes > 0) {
       return false;
     }
-    checkUnchanged(write, this.remote);
+    assertUnchanged(
+      write.sources,
+      write.bytes,
+      `a buffer on its way to ${this.remote} changed before it was written`,
+    );
     this.#sendData(mode === 'frame' ? write.bytes : write.bytes.slice(write.at, write.at + count));
     write.at += count;
     this.#queuedBytes -= count;
@@ -378,27 +383,5 @@ export class SimConn implements Conn {
 
   #later(label: string, run: () => void): void {
     this.#world.kernel.schedule(0, this.owner, label, run);
-  }
-}
-
-function concatenate(buffers: readonly Uint8Array[]): Uint8Array {
-  let total = 0;
-  for (const buffer of buffers) total += buffer.length;
-  const all = new Uint8Array(total);
-  let at = 0;
-  for (const buffer of buffers) {
-    all.set(buffer, at);
-    at += buffer.length;
-  }
-  return all;
-}
-
-function checkUnchanged(write: QueuedWrite, remote: string): void {
-  let at = 0;
-  for (const source of write.sources) {
-    if (Buffer.compare(source, write.bytes.subarray(at, at + source.length)) !== 0) {
-      throw new AssertionFailure(`a buffer on its way to ${remote} changed before it was written`);
-    }
-    at += source.length;
   }
 }

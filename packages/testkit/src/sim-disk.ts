@@ -19,6 +19,7 @@ import type {
 } from '@flotilla/io';
 import { AssertionFailure } from '@flotilla/io';
 import { crc32 } from '@flotilla/codec';
+import { assertUnchanged, concatenate } from './byte-runs.ts';
 import { applyCrash, type CrashPolicy, randomCrash } from './disk-crash.ts';
 import {
   type DiskCall,
@@ -30,6 +31,7 @@ import {
   type FaultRule,
   PlannedFault,
 } from './disk-faults.ts';
+import { SimFile, SimFileLock } from './disk-handles.ts';
 import { DiskImage } from './disk-image.ts';
 import { DiskSurgery } from './disk-surgery.ts';
 import { DiskTree, type Inode, ioError } from './disk-tree.ts';
@@ -58,23 +60,6 @@ interface Operation {
   readonly file: SimFile | null;
   /** Does it: effects and the answer; throws IoError. */
   readonly perform: () => void;
-}
-
-class SimFile implements File {
-  readonly path: string;
-  readonly inode: Inode;
-  readonly mode: OpenMode;
-  /** Lives that the disk has had when it was opened. */
-  readonly life: number;
-  isOpen = true;
-  inFlight = 0;
-
-  constructor(path: string, inode: Inode, mode: OpenMode, life: number) {
-    this.path = path;
-    this.inode = inode;
-    this.mode = mode;
-    this.life = life;
-  }
 }
 
 const silentScheduler: DiskScheduler = { after() {}, fold() {}, nowUs: () => 0 };
@@ -148,7 +133,7 @@ export class SimDisk implements Disk {
     return this.#inFlight.size;
   }
 
-  /** Whether stopAfter() has struck: nothing happens any more until crash() or kill(). */
+  /** Whether crashAfter() has struck: nothing happens any more until crash() or kill(). */
   get isStopped(): boolean {
     return this.#stopped;
   }
@@ -173,9 +158,10 @@ export class SimDisk implements Disk {
 
   /**
    * The machine stops with the n-th operation from now on (n >= 1): that one is in flight, so a crash may leave any
-   * part of it, and no later one is begun. `onStopped` is called at once, from inside the n-th call.
+   * part of it, and no later one is begun or completed. `onStopped` is called at once, from inside the n-th call: a
+   * SimHost may lose its power there; a stand-alone disk's crash() comes when the caller has returned.
    */
-  stopAfter(n: number, onStopped?: () => void): void {
+  crashAfter(n: number, onStopped?: () => void): void {
     this.#stopAt = this.#calls + n;
     this.#onStopped = onStopped ?? null;
   }
@@ -323,7 +309,11 @@ export class SimDisk implements Disk {
     const taken = concatenate(buffers);
     const head = { op: 'writev' as const, path: open.path, offset, bytes: taken.length };
     this.#submit(head, open, callback, (effect) => {
-      checkUnchanged(buffers, taken, open.path);
+      assertUnchanged(
+        buffers,
+        taken,
+        `a buffer of a write to ${open.path} changed while the disk owned it`,
+      );
       this.#scheduler.fold(crc32(taken, 0, taken.length));
       return this.#writeNow(open, taken, offset, effect);
     });
@@ -589,48 +579,8 @@ export class SimDisk implements Disk {
   }
 }
 
-class SimFileLock implements FileLock {
-  readonly #isIntact: () => boolean;
-  readonly #onRelease: () => void;
-
-  constructor(isIntact: () => boolean, onRelease: () => void) {
-    this.#isIntact = isIntact;
-    this.#onRelease = onRelease;
-  }
-
-  isIntact(): boolean {
-    return this.#isIntact();
-  }
-
-  release(): void {
-    this.#onRelease();
-  }
-}
-
 function checkOffset(name: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new RangeError(`${name} must be a non-negative safe integer, not ${value}`);
-  }
-}
-
-function concatenate(buffers: readonly Uint8Array[]): Uint8Array {
-  let total = 0;
-  for (const buffer of buffers) total += buffer.length;
-  const all = new Uint8Array(total);
-  let at = 0;
-  for (const buffer of buffers) {
-    all.set(buffer, at);
-    at += buffer.length;
-  }
-  return all;
-}
-
-function checkUnchanged(buffers: readonly Uint8Array[], taken: Uint8Array, path: string): void {
-  let at = 0;
-  for (const buffer of buffers) {
-    if (Buffer.compare(buffer, taken.subarray(at, at + buffer.length)) !== 0) {
-      throw new AssertionFailure(`a buffer of a write to ${path} changed while the disk owned it`);
-    }
-    at += buffer.length;
   }
 }

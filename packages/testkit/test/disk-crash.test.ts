@@ -162,12 +162,12 @@ describe('a power cut', () => {
     expect(sim.surgery.read('/f')[0]).toBe(1);
   });
 
-  test('stopAfter(n) lets the n-th operation begin and nothing after it', () => {
+  test('crashAfter(n) lets the n-th operation begin and nothing after it', () => {
     const { sim, disk } = syncedFile();
     const file = disk.open('/f', 'write');
     const done: number[] = [];
     let stopped = 0;
-    sim.stopAfter(3, () => stopped++);
+    sim.crashAfter(3, () => stopped++);
     for (let i = 0; i < 5; i++) sim.writev(file, [filled(512, 2)], i * 512, () => done.push(i));
     sim.drain();
     // The two calls before it were in flight at that moment: nothing completes on a machine that has stopped.

@@ -35,7 +35,7 @@ describe('drawFaultSchedule', () => {
   test('windows lie inside the run, by beginning; every kind and every partition shape occurs', () => {
     const kinds = new Set<string>();
     const shapes = new Set<string>();
-    for (const { windows, durationUs } of drawn(200)) {
+    for (const { windows, durationUs } of drawn(60)) {
       let last = 0;
       for (const { fromUs, untilUs, fault } of windows) {
         expect(fromUs).toBeGreaterThanOrEqual(last);
@@ -60,7 +60,7 @@ describe('drawFaultSchedule', () => {
   });
 
   test('no more hosts are down at once than asked for, and one failed sync a run is the most', () => {
-    for (const { windows } of drawn(200, { downMax: 2, kindChance: 1, betweenUs: [1e6, 1e6] })) {
+    for (const { windows } of drawn(20, { downMax: 2, kindChance: 1, betweenUs: [1e6, 1e6] })) {
       const downs = windows.filter(
         ({ fault }) => fault.kind === 'kill' || fault.kind === 'powerCut',
       );

@@ -136,7 +136,7 @@ describe('SimKernel', () => {
     const seen: string[] = [];
     kernel.schedule(1, owner, 'one', () => {
       void (async () => {
-        for (let i = 0; i < 5; i++) await null;
+        for (let i = 0; i < 5; i++) await Promise.resolve();
         seen.push('continuation');
         kernel.schedule(1, owner, 'three', () => seen.push('three'));
       })();

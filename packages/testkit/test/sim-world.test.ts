@@ -113,6 +113,42 @@ describe('a simulated world', () => {
     expect([...host.disk.surgery.read('/3')]).toEqual([3]);
   });
 
+  test('a power cut at every operation of a program leaves all that it acknowledged', () => {
+    let points = 0;
+    for (let n = 1, stopped = true; stopped; n++) {
+      const world = new SimWorld({ seed: n, chaosOrder: true });
+      const host = world.addHost('a');
+      const { disk } = host.start();
+      let acknowledged = 0;
+      stopped = false;
+      host.disk.crashAfter(n, () => {
+        stopped = true;
+        host.powerCut();
+      });
+      disk.open('/log', 'create', (_openError, file) => {
+        const append = (): void => {
+          const record = new Uint8Array(700).fill(acknowledged + 1);
+          disk.writev(file, [record], acknowledged * 700, () => {
+            disk.datasync(file, () => {
+              acknowledged += 1;
+              if (acknowledged < 5) append();
+            });
+          });
+        };
+        disk.syncDir('/', append);
+      });
+      world.kernel.runUntilIdle();
+      points += 1;
+      for (let i = 0; i < acknowledged; i++) {
+        const record = host.disk.surgery.read('/log').subarray(i * 700, (i + 1) * 700);
+        expect(record).toEqual(new Uint8Array(700).fill(i + 1));
+      }
+      expect(stopped).toBe(acknowledged < 5);
+    }
+    // open, syncDir, five times write and sync, and one run without a crash.
+    expect(points).toBe(13);
+  });
+
   test('with forbidAmbient simulated code cannot read the real clock or use real timers', () => {
     const world = new SimWorld({ seed: 1, forbidAmbient: true });
     const { clock } = world.addHost('a').start();
