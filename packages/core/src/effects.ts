@@ -33,7 +33,10 @@ export class Effects {
   /** Node id, 0 = none. The host adds the other two parts of the member's identity. */
   votedFor = 0;
   commit = 0;
-  /** First index of a conflicting suffix to drop, 0 = none. */
+  /**
+   * First index of a conflicting suffix to drop, 0 = none. Where steps were gathered, `messages` may hold appends from
+   * before, when this replica still led, whose entries are the ones dropped: the host leaves those appends out.
+   */
   truncateFrom = 0;
   /** Entries to persist, 0 = none. A follower's are those of the message stepped, a leader's those just proposed. */
   appendFirst = 0;
