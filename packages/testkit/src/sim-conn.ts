@@ -208,6 +208,7 @@ export class SimConn implements Conn {
     for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
       if (!this.#takeSome(first)) break;
     }
+    if (this.#hasEnded) return;
     if (this.#queue.length > 0) return this.peer?.creditAll();
     if (this.#isOverMark) {
       this.#isOverMark = false;
@@ -219,6 +220,11 @@ export class SimConn implements Conn {
       this.#out?.send({ kind: 'fin' });
     }
     if (this.#finSent && this.#finReceived) this.#close(null);
+  }
+
+  /** Asked after calls that may have closed this end. */
+  get #hasEnded(): boolean {
+    return this.#state === 'closed';
   }
 
   /** Hands as much of a write to the system as it takes; false where the rest must wait. */
@@ -240,15 +246,16 @@ export class SimConn implements Conn {
       `a buffer on its way to ${this.remote} changed before it was written`,
     );
     this.#sendData(mode === 'frame' ? write.bytes : write.bytes.slice(write.at, write.at + count));
+    if (this.#hasEnded) return false; // it broke on the way, and this write was answered with the others
     write.at += count;
     this.#queuedBytes -= count;
-    if (write.at < write.bytes.length) return this.#state === 'open';
+    if (write.at < write.bytes.length) return true;
     this.#queue.shift();
     if (write.written !== undefined) {
       this.#callbacks.push(write.written);
       this.#sentLater();
     }
-    return this.#state === 'open';
+    return true;
   }
 
   #sendData(bytes: Uint8Array): void {
@@ -365,6 +372,7 @@ export class SimConn implements Conn {
   // --- the end --------------------------------------------------------------------------------------------------
 
   #close(error: IoError | null): void {
+    if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.dialTimeout?.cancel();
     this.#world.forget(this);

@@ -295,6 +295,26 @@ describe('SimNet faults', () => {
     }
   });
 
+  test('every write is answered exactly once, whatever breaks the connection', () => {
+    for (let seed = 0; seed < 60; seed++) {
+      const mode = seed % 2 === 0 ? 'frame' : 'byte';
+      const { world, conn } = openPair({ seed, network: { mode, windowBytes: 2000 } });
+      world.network.setLink('a', 'b', { resetChance: 0.05 });
+      const answers: number[] = [];
+      for (let i = 0; i < 60; i++) {
+        answers.push(0);
+        conn.write([new Uint8Array(300)], () => {
+          answers[i] = (answers[i] as number) + 1;
+        });
+        if (i === 40 && seed % 3 === 0) conn.destroy();
+        if (i % 5 === 0) world.kernel.runForUs(500);
+      }
+      world.kernel.runUntilIdle();
+      expect(answers).toEqual(new Array(60).fill(1));
+      expect(conn.pendingBytes).toBe(0);
+    }
+  });
+
   test('resetBetween breaks both ends', () => {
     const { world, dialled, accepted } = openPair();
     world.network.resetBetween('b', 'a');
