@@ -97,7 +97,8 @@ export class TestCluster {
 
   /** Starts a host whatever becomes of it. */
   spawn(id: number): RunningProcess {
-    const words = [mainPath, 'host', '--data', this.data, '--id', String(id), '--json'];
+    // --parent: a host under strace outlives a strace that was killed, but not its standard input.
+    const words = [mainPath, 'host', '--data', this.data, '--id', String(id), '--json', '--parent'];
     const [command = process.execPath, ...args] = [
       ...this.#wrapper(id),
       process.execPath,
