@@ -199,8 +199,13 @@ export class Flusher {
         }
         step[1]((error) => {
           if (this.#isStopped) return;
-          if (error !== null) return this.#fail(step[0], error);
-          next(at + 1);
+          if (error === null) return next(at + 1);
+          // The header alone may be written again: the file is not part of the log yet.
+          if (at > 0 || !isOutOfSpace(error)) return this.#fail(step[0], error);
+          this.#owner.onInfo(`no space for a segment header (${error.code}), trying again`);
+          this.#clock.at(this.#clock.monotonicMs() + spaceRetryMs, () => {
+            if (!this.#isStopped) next(at);
+          });
         });
       };
       next(0);

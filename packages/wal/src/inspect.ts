@@ -462,7 +462,8 @@ class Inspector {
     }
     if (bit !== null) evidence.push(`${bit}: a media or memory fault, not a torn write`);
     const isDamage = verdict !== 'cleanEnd';
-    if (isDamage) this.#seqSeen = Math.max(this.#seqSeen, seq, later.laterSeqMax);
+    const seqSeen = isDamage ? Math.max(seq, later.laterSeqMax) : seq - 1;
+    this.#seqSeen = Math.max(this.#seqSeen, seqSeen);
     this.#tail = {
       segId: segment.segId,
       offset: end.offset,

@@ -149,7 +149,8 @@ class Recovery {
         : found.newestBatches.filter((batch) => batch.seq > found.witnesses.all);
     this.#end = {
       lastSeq: found.lastSeq,
-      nextSeq: found.lastSeq + 1,
+      // Not lastSeq + 1: an empty segment may begin behind a gap.
+      nextSeq: tail.seq,
       lastHdrCrc: found.lastHdrCrc,
       offset: tail.offset,
     };

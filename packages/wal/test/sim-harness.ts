@@ -1,0 +1,218 @@
+// The log on a simulated host: virtual time, a disk that tears, loses and fails as told, power cuts.
+
+import type { CrashPolicy, SimDisk } from '@flotilla/testkit';
+import { SimHost, SimWorld } from '@flotilla/testkit';
+import type { FlotillaError, World } from '@flotilla/io';
+import type { Wal, WalOptions } from '../src/api.ts';
+import { type Inspection, inspectDirectory } from '../src/inspect.ts';
+import { openWal } from '../src/open.ts';
+import { layEntries, noVote, small } from './harness.ts';
+
+export const directory = '/data/wal';
+
+export interface SimLog {
+  readonly wal: Wal;
+  readonly durable: number[];
+  readonly poison: FlotillaError[];
+}
+
+export class SimLogHost {
+  readonly world: SimWorld;
+  readonly host: SimHost;
+  readonly info: string[] = [];
+  #life: World | null = null;
+
+  constructor(seed = 1) {
+    this.world = new SimWorld({ seed, recentEventsMax: 0 });
+    this.host = this.world.addHost('a');
+    this.host.disk.surgery.putDirectory('/data');
+    this.host.disk.surgery.putDirectory(directory);
+  }
+
+  get disk(): SimDisk {
+    return this.host.disk;
+  }
+
+  /** The world of the life that runs, a new life where none does. */
+  get life(): World {
+    this.#life ??= this.host.start();
+    return this.#life;
+  }
+
+  run(condition: () => boolean): void {
+    this.world.kernel.runUntil(condition, { untilUs: this.world.kernel.nowUs + 60_000_000 });
+  }
+
+  runMs(durationMs: number): void {
+    this.world.kernel.runForUs(durationMs * 1000);
+  }
+
+  tryOpen(options: Partial<WalOptions> = {}): SimLog | FlotillaError {
+    let answer: SimLog | FlotillaError | null = null;
+    const durable: number[] = [];
+    const poison: FlotillaError[] = [];
+    const create = options.create ?? !this.disk.surgery.exists(`${directory}/STORE`);
+    openWal(
+      this.life,
+      {
+        ...small,
+        directory,
+        create,
+        instance: 77,
+        onInfo: (line) => this.info.push(line),
+        ...options,
+      },
+      {
+        onDurable: (position) => durable.push(position),
+        onPoisoned: (error) => poison.push(error),
+      },
+      (error, wal) => {
+        answer = error ?? { wal, durable, poison };
+      },
+    );
+    this.run(() => answer !== null);
+    return answer as unknown as SimLog | FlotillaError;
+  }
+
+  open(options: Partial<WalOptions> = {}): SimLog {
+    const log = this.tryOpen(options);
+    if (log instanceof Error) throw log;
+    return log;
+  }
+
+  refusal(options: Partial<WalOptions> = {}): FlotillaError {
+    const error = this.tryOpen(options);
+    if (!(error instanceof Error))
+      throw new Error(`opened with verdict ${error.wal.report.verdict}`);
+    this.end();
+    return error;
+  }
+
+  /** Ends the turn and runs until it is durable (or the log is poisoned). */
+  sync(log: SimLog): void {
+    const position = log.wal.endTurn();
+    this.run(() => log.wal.durablePosition >= position || log.poison.length > 0);
+  }
+
+  close(log: SimLog): FlotillaError | null {
+    let isDone = false;
+    let outcome: FlotillaError | null = null;
+    log.wal.close((error) => {
+      isDone = true;
+      outcome = error as FlotillaError | null;
+    });
+    this.run(() => isDone);
+    this.end();
+    return outcome;
+  }
+
+  /** The process ends without closing; the page cache stays. */
+  kill(): void {
+    this.host.kill();
+    this.#life = null;
+  }
+
+  powerCut(policy?: CrashPolicy): void {
+    this.host.powerCut(policy);
+    this.#life = null;
+  }
+
+  /** A life that has nothing left to do. */
+  end(): void {
+    if (this.#life !== null) this.kill();
+  }
+
+  inspect(): Inspection {
+    let found: Inspection | null = null;
+    inspectDirectory(this.life.disk, directory, {}, (inspection) => {
+      found = inspection;
+    });
+    this.run(() => found !== null);
+    this.end();
+    return found as unknown as Inspection;
+  }
+
+  /** A host of its own whose disk starts as this one's is now, everything durable. */
+  fork(seed = 2): SimLogHost {
+    const copy = new SimLogHost(seed);
+    for (const name of this.disk.surgery.list(directory)) {
+      const path = `${directory}/${name}`;
+      copy.disk.surgery.putFile(path, this.disk.surgery.read(path));
+    }
+    return copy;
+  }
+}
+
+export function openGroup(log: SimLog, groupId: number, term = 100): number {
+  const slot = log.wal.openGroup(groupId, 1, groupId, new Uint8Array(0));
+  log.wal.layHardState(slot, term, noVote, 0);
+  return slot;
+}
+
+export function append(
+  log: SimLog,
+  slot: number,
+  first: number,
+  payloads: readonly string[],
+  term = 1,
+): void {
+  layEntries(log.wal, slot, first, payloads, term);
+}
+
+/** Last index of each group, by id. */
+export function lastIndexes(log: SimLog): Record<number, number> {
+  return Object.fromEntries(
+    log.wal.recoveredGroups().map((group) => [group.groupId, group.lastIndex]),
+  );
+}
+
+export interface Built {
+  readonly host: SimLogHost;
+  /** File and header offset of each batch, in order. */
+  readonly batches: readonly {
+    readonly path: string;
+    readonly offset: number;
+    readonly length: number;
+    readonly seq: number;
+  }[];
+}
+
+/** A store with `count` batches of one entry each, in one group, cut off (killed) right after the last became durable. */
+export function storeWith(
+  count: number,
+  options: { payloadBytes?: number; closed?: boolean; witnessed?: boolean } = {},
+): Built {
+  const host = new SimLogHost();
+  const log = host.open();
+  const slot = openGroup(log, 1);
+  host.sync(log);
+  for (let index = 1; index <= count - 1; index++) {
+    append(log, slot, index, [`${index}`.padEnd(options.payloadBytes ?? 100, '.')]);
+    host.sync(log);
+  }
+  if (options.witnessed === true) host.runMs(500);
+  if (options.closed === true) host.close(log);
+  else host.kill();
+  host.disk.settle();
+  const batches: { path: string; offset: number; length: number; seq: number }[] = [];
+  let isDone = false;
+  inspectDirectory(
+    host.life.disk,
+    directory,
+    {
+      onBatch: (segment, batch) =>
+        batches.push({
+          path: `${directory}/${segment.name}`,
+          offset: batch.offset,
+          length: batch.length,
+          seq: batch.seq,
+        }),
+    },
+    () => {
+      isDone = true;
+    },
+  );
+  host.run(() => isDone);
+  host.end();
+  return { host, batches };
+}

@@ -1,0 +1,312 @@
+import type { FaultEffect } from '@flotilla/testkit';
+import { describe, expect, it } from 'vitest';
+import { RecordRef } from '../src/api.ts';
+import { segmentName } from '../src/format.ts';
+import { payloadIn } from './harness.ts';
+import {
+  append,
+  directory,
+  lastIndexes,
+  openGroup,
+  SimLogHost,
+  type SimLog,
+  storeWith,
+} from './sim-harness.ts';
+
+const segment = (id: number): string => `${directory}/${segmentName(id)}`;
+const error = (code: string): FaultEffect => ({ kind: 'error', code });
+
+/** A log with one group and one durable entry. */
+function started(): { host: SimLogHost; log: SimLog; slot: number } {
+  const host = new SimLogHost();
+  const log = host.open();
+  const slot = openGroup(log, 1);
+  append(log, slot, 1, ['one']);
+  host.sync(log);
+  host.runMs(300);
+  return { host, log, slot };
+}
+
+function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, number>): void {
+  expect(log.poison).toHaveLength(1);
+  expect(log.wal.poisoned).toBe(log.poison[0]);
+  const durable = log.wal.durablePosition;
+  const { syncs } = log.wal.counters;
+  expect(() => append(log, 0, 2, ['no'])).toThrow(log.poison[0]);
+  log.wal.endTurn();
+  host.runMs(2000);
+  expect(log.wal.durablePosition).toBe(durable);
+  expect(log.wal.counters.syncs).toBe(syncs);
+  const ref = new RecordRef();
+  expect(log.wal.lookup(0, 1, ref)).toBe(true);
+  const calls = host.disk.callCount;
+  expect(host.close(log)).toBeNull();
+  // Only descriptors are closed: nothing is written, synced or renamed any more.
+  expect(host.disk.callLog.slice(calls).every((call) => call.op === 'close')).toBe(true);
+  host.powerCut();
+  const again = host.open();
+  for (const [group, last] of Object.entries(acked)) {
+    expect(lastIndexes(again)[Number(group)]).toBeGreaterThanOrEqual(last);
+  }
+}
+
+describe('a failure of the disk', () => {
+  it('WF31: an fdatasync that fails once poisons: it is not tried again and nothing more is acknowledged', () => {
+    const { host, log, slot } = started();
+    const fault = host.disk.plan({
+      op: 'datasync',
+      path: segment(1),
+      effect: { kind: 'syncError', code: 'EIO', pages: 'dropped' },
+    });
+    append(log, slot, 2, ['two']);
+    host.sync(log);
+    expect(fault.matches).toBe(1);
+    expect(log.poison[0]?.details).toMatchObject({ segment: segmentName(1), seq: 2, code: 'EIO' });
+    expectPoisoned(host, log, { 1: 1 });
+    expect(fault.matches).toBe(1);
+  });
+
+  it('WF32: a tail that only the page cache has is durable before anybody sees it again', () => {
+    for (const pages of ['dropped', 'rolledBack'] as const) {
+      const { host, log, slot } = started();
+      host.disk.plan({
+        op: 'datasync',
+        path: segment(1),
+        effect: { kind: 'syncError', code: 'EIO', pages },
+      });
+      append(log, slot, 2, ['two']);
+      host.sync(log);
+      host.kill();
+      const again = host.open();
+      expect(lastIndexes(again)).toEqual({ 1: pages === 'dropped' ? 2 : 1 });
+      // The power goes right after: what the group was shown must still be there.
+      host.powerCut();
+      expect(lastIndexes(host.open())).toEqual({ 1: pages === 'dropped' ? 2 : 1 });
+    }
+  });
+
+  it('WF33: a carry-over that fails leaves the old files as they were, and the next open comes to the same', () => {
+    for (const op of ['writev', 'datasync', 'rename', 'syncDir', 'open'] as const) {
+      const { host } = storeWith(4);
+      const old = host.disk.surgery.read(segment(1));
+      const store = host.disk.surgery.read(`${directory}/STORE`);
+      const isNew = (path: string): boolean => path.includes('spare') || path === directory;
+      host.disk.plan({ op, path: isNew, effect: error('EIO') });
+      expect(host.refusal().code).toBe('IO_REFUSED');
+      expect(host.disk.surgery.read(segment(1))).toEqual(old);
+      expect(host.disk.surgery.read(`${directory}/STORE`)).toEqual(store);
+      host.disk.clearFaults();
+      const log = host.open();
+      expect(log.wal.report).toMatchObject({ carriedBatches: 1, witnessedSeq: 3 });
+      expect(lastIndexes(log)).toEqual({ 1: 3 });
+    }
+  });
+
+  it('WF34: short writes go on until all bytes are written', () => {
+    for (const bytes of [1, 4095, (asked: number): number => Math.max(1, asked - 1)]) {
+      const { host, log, slot } = started();
+      host.disk.plan({
+        op: 'writev',
+        path: segment(1),
+        times: 5,
+        effect: { kind: 'short', bytes },
+      });
+      append(log, slot, 2, ['two'.repeat(3000)]);
+      host.sync(log);
+      expect(log.poison).toEqual([]);
+      host.powerCut();
+      expect(lastIndexes(host.open())).toEqual({ 1: 2 });
+    }
+  });
+
+  it('WF35: a write that fails poisons', () => {
+    for (const code of ['EIO', 'EBADF', 'EFBIG']) {
+      for (const applied of ['none', 'part', 'all'] as const) {
+        const { host, log, slot } = started();
+        host.disk.plan({
+          op: 'writev',
+          path: segment(1),
+          effect: { kind: 'error', code, applied },
+        });
+        append(log, slot, 2, ['two'.repeat(3000)]);
+        host.sync(log);
+        expect(log.poison[0]?.code).toBe('WAL_POISONED');
+        expectPoisoned(host, log, { 1: 1 });
+      }
+    }
+  });
+
+  it('WF36: lack of space in the middle of a batch is waited out, and the batch is there once', () => {
+    for (const code of ['ENOSPC', 'EDQUOT']) {
+      const { host, log, slot } = started();
+      host.disk.plan({
+        op: 'writev',
+        path: segment(1),
+        times: 4,
+        effect: { kind: 'error', code, applied: 'part' },
+      });
+      append(log, slot, 2, ['two'.repeat(3000)]);
+      const position = log.wal.endTurn();
+      append(log, slot, 3, ['three']);
+      log.wal.endTurn();
+      host.run(() => log.wal.durablePosition >= position);
+      expect(log.poison).toEqual([]);
+      host.close(log);
+      expect(host.info.join('\n')).toContain(code);
+      expect(lastIndexes(host.open())).toEqual({ 1: 3 });
+    }
+  });
+
+  it('WF39: a directory that cannot be synced at a rotation poisons before anything in the new segment is acknowledged', () => {
+    const { host, log, slot } = started();
+    host.disk.plan({ op: 'syncDir', path: directory, effect: error('EIO') });
+    let last = 1;
+    while (log.poison.length === 0) {
+      append(log, slot, last + 1, ['x'.repeat(7000)]);
+      host.sync(log);
+      if (log.poison.length === 0) last++;
+    }
+    expect(log.wal.counters.rotations).toBe(0);
+    host.powerCut();
+    expect(lastIndexes(host.open())[1]).toBeGreaterThanOrEqual(last);
+  });
+
+  it('WF40: a STORE that cannot be written poisons, at a rotation, when idle, and at the end', () => {
+    const rotating = started();
+    rotating.host.disk.plan({ op: 'datasync', path: `${directory}/STORE`, effect: error('EIO') });
+    for (let index = 2; rotating.log.poison.length === 0; index++) {
+      append(rotating.log, rotating.slot, index, ['x'.repeat(7000)]);
+      rotating.host.sync(rotating.log);
+    }
+    expect(rotating.log.wal.counters.rotations).toBe(0);
+
+    const idle = started();
+    append(idle.log, idle.slot, 2, ['two']);
+    idle.host.sync(idle.log);
+    idle.host.disk.plan({ op: 'writev', path: `${directory}/STORE`, effect: error('EIO') });
+    idle.host.runMs(300);
+    expectPoisoned(idle.host, idle.log, { 1: 2 });
+
+    const closing = started();
+    closing.host.disk.plan({ op: 'writev', path: `${directory}/STORE`, effect: error('EIO') });
+    expect(closing.host.close(closing.log)?.code).toBe('WAL_POISONED');
+    expect(closing.host.open().wal.report.verdict).toBe('cleanEnd');
+  });
+
+  it('WF41: an entry that cannot be read fails that load alone', () => {
+    const host = new SimLogHost();
+    const log = host.open({ cacheBytes: 0 });
+    const slot = openGroup(log, 1);
+    for (let index = 1; index <= 30; index++) {
+      append(log, slot, index, [`${index}`.padEnd(7000)]);
+      host.sync(log);
+    }
+    const load = (index: number): string => {
+      let answer = '';
+      log.wal.load(slot, index, (failure, ref) => {
+        answer = failure === null ? payloadIn(ref, index).trim() : failure.code;
+      });
+      host.run(() => answer !== '');
+      return answer;
+    };
+    host.disk.plan({ op: 'read', path: segment(1), effect: error('EIO') });
+    expect(load(2)).toBe('WAL_READ_FAILED');
+    expect(load(2)).toBe('2');
+    host.disk.surgery.flipBit(segment(1), 9000 * 8);
+    const ref = new RecordRef();
+    expect(log.wal.lookup(slot, 1, ref)).toBe(false);
+    expect([load(1), load(2)]).toContain('WAL_ENTRY_CORRUPT');
+    append(log, slot, 31, ['31']);
+    host.sync(log);
+    expect(log.poison).toEqual([]);
+  });
+
+  it('WF42: a read that fails during recovery refuses, and is not taken for a torn tail', () => {
+    const { host } = storeWith(4, { payloadBytes: 9000 });
+    for (let after = 0; after < 4; after++) {
+      host.disk.plan({ op: 'read', path: /seg$/, after, effect: error('EIO') });
+      const refusal = host.tryOpen();
+      host.disk.clearFaults();
+      if (!(refusal instanceof Error)) break;
+      expect(refusal).toMatchObject({ code: 'IO_REFUSED', details: { reason: 'E_IO' } });
+      host.end();
+    }
+    expect(lastIndexes(host.open())).toEqual({ 1: 3 });
+  });
+
+  it('a spare that finds no space is waited for, and isFull says so meanwhile', () => {
+    const { host, log, slot } = started();
+    host.disk.plan({ op: 'writev', path: /spare-0003/, times: 3, effect: error('ENOSPC') });
+    let index = 2;
+    for (; !log.wal.isFull && index < 100; index++) {
+      append(log, slot, index, ['x'.repeat(7000)]);
+      log.wal.endTurn();
+      host.runMs(20);
+    }
+    expect(log.wal.isFull).toBe(true);
+    const position = log.wal.endTurn();
+    host.run(() => log.wal.durablePosition >= position);
+    host.run(() => !log.wal.isFull);
+    expect(log.poison).toEqual([]);
+    host.close(log);
+    expect(lastIndexes(host.open())).toEqual({ 1: index - 1 });
+  });
+});
+
+describe('the end of the log', () => {
+  it('WF62: bytes that a caller changes after they were laid are not the log’s', () => {
+    const host = new SimLogHost();
+    const log = host.open();
+    const config = new Uint8Array([1, 2, 3]);
+    log.wal.openGroup(5, 1, 1, config);
+    config.fill(9);
+    expect(log.wal.recoveredGroups()[0]?.config).toEqual(new Uint8Array([1, 2, 3]));
+    host.close(log);
+    expect(host.open().wal.recoveredGroups()[0]?.config).toEqual(new Uint8Array([1, 2, 3]));
+  });
+
+  it('says isFull before the last segment is used up', () => {
+    const host = new SimLogHost();
+    const log = host.open({ walBytesMax: 4 * 128 * 1024 });
+    const slot = openGroup(log, 1);
+    let index = 1;
+    for (; !log.wal.isFull; index++) {
+      append(log, slot, index, ['x'.repeat(7000)]);
+      host.sync(log);
+    }
+    expect(log.wal.walBytes).toBeLessThanOrEqual(4 * 128 * 1024);
+    for (let i = 0; i < 100; i++)
+      log.wal.layHardState(slot, 200 + i, { nodeId: 1, generation: 1, instance: 1 }, 0);
+    host.sync(log);
+    expect(log.poison).toEqual([]);
+  });
+
+  it('lays noted commits beside other data once a second, and all of them at close', () => {
+    const { host, log, slot } = started();
+    append(log, slot, 2, ['two']);
+    host.sync(log);
+    log.wal.noteCommit(slot, 1);
+    append(log, slot, 3, ['three']);
+    host.sync(log);
+    host.runMs(1100);
+    append(log, slot, 4, ['four']);
+    host.sync(log);
+    host.runMs(500);
+    host.kill();
+    const second = host.open();
+    expect(second.wal.recoveredGroups()[0]?.commit).toBe(1);
+    second.wal.noteCommit(slot, 4);
+    host.close(second);
+    expect(host.open().wal.recoveredGroups()[0]?.commit).toBe(4);
+  });
+
+  it('never lays a commit that points behind the entries laid so far', () => {
+    const { host, log, slot } = started();
+    log.wal.layHardState(slot, 300, { nodeId: 2, generation: 1, instance: 5 }, 3);
+    host.sync(log);
+    host.kill();
+    const second = host.open();
+    expect(second.wal.recoveredGroups()[0]).toMatchObject({ term: 300, commit: 1 });
+    host.close(second);
+  });
+});
