@@ -11,6 +11,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestCluster } from './support/cluster.ts';
+import { eventually, within } from './support/eventually.ts';
+import { WriteOnce } from './support/load.ts';
 import { killAll } from './support/processes.ts';
 import { readTrace, type TracedCall } from './support/strace.ts';
 
@@ -76,6 +78,36 @@ describe.skipIf(!hasStrace)('the order of system calls', () => {
       const writes = traces.flatMap((trace) => recordWrite(trace, value) ?? []);
       const acknowledgedAt = Math.min(...writes.map(({ startedAt }) => startedAt));
       expect(hostsDurable(traces, { value, acknowledgedAt })).toBe(0);
+    }
+  });
+});
+
+describe.skipIf(!hasStrace)('a disk that fails', () => {
+  it('ends its host with 75 at once; what was acknowledged is on the others', async () => {
+    const failing = 3;
+    const broken = await TestCluster.make({ groups: 1 });
+    try {
+      broken.wrapHosts((id) =>
+        id === failing
+          ? ['strace', '-f', '-o', '/dev/null', '-e', 'inject=fdatasync:error=EIO:when=40+']
+          : [],
+      );
+      await broken.startAll();
+      await broken.whenServed();
+      const client = broken.client();
+      const load = new WriteOnce(client);
+      const host = broken.process(failing);
+      const end = await within(host.ended, { what: 'the host ends', deadlineMs: 60_000 });
+      expect(end).toEqual({ code: 75, signal: null });
+      expect(host.stderr).toContain('WAL_POISONED');
+      expect(host.events().at(-1)).toMatchObject({ event: 'poisoned', exitCode: 75 });
+      const acked = load.acked.size;
+      await eventually(() => load.acked.size > acked + 100, { what: 'the others go on' });
+      await load.stop();
+      expect(await load.missing(client)).toEqual([]);
+      client.close();
+    } finally {
+      await broken.dispose();
     }
   });
 });
