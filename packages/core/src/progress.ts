@@ -15,12 +15,17 @@
 
 import { assert } from './assert.ts';
 
-/** A ring of {last index, bytes} per append message. It is allocated at first use, grows by need, and can be let go. */
+/**
+ * A ring of {last index, bytes} per append message. It grows by need and can be let go; a message that is alone under
+ * way, as it is where many groups have little to say each, stands in a field and needs no ring.
+ */
 export class InflightWindow {
   count = 0;
   bytes = 0;
   readonly #countMax: number;
   readonly #bytesMax: number;
+  /** Last index of the message that is alone, 0 = there is none or they stand in the ring. Its bytes are `bytes`. */
+  #aloneLast = 0;
   #head = 0;
   /** Slot i is at [2i] and [2i+1]; plain numbers, because a typed array's header outweighs a short ring. */
   #ring: number[] = [];
@@ -37,6 +42,24 @@ export class InflightWindow {
 
   add(lastIndex: number, bytes: number): void {
     assert(!this.isFull, 'no append leaves over a full window');
+    if (this.count === 0) {
+      this.#aloneLast = lastIndex;
+      this.count = 1;
+      this.bytes = bytes;
+      return;
+    }
+    if (this.#aloneLast > 0) {
+      const aloneLast = this.#aloneLast;
+      this.#aloneLast = 0;
+      this.count = 0;
+      const aloneBytes = this.bytes;
+      this.bytes = 0;
+      this.#push(aloneLast, aloneBytes);
+    }
+    this.#push(lastIndex, bytes);
+  }
+
+  #push(lastIndex: number, bytes: number): void {
     if (this.count * 2 === this.#ring.length) this.#grow();
     const slots = this.#ring.length / 2;
     let slot = this.#head + this.count;
@@ -49,6 +72,10 @@ export class InflightWindow {
 
   /** Frees all messages that end at or before `index`. */
   freeTo(index: number): void {
+    if (this.#aloneLast > 0) {
+      if (this.#aloneLast <= index) this.clear();
+      return;
+    }
     const slots = this.#ring.length / 2;
     while (this.count > 0 && (this.#ring[this.#head * 2] as number) <= index) {
       this.bytes -= this.#ring[this.#head * 2 + 1] as number;
@@ -59,6 +86,7 @@ export class InflightWindow {
   }
 
   clear(): void {
+    this.#aloneLast = 0;
     this.count = 0;
     this.bytes = 0;
     this.#head = 0;
@@ -73,6 +101,7 @@ export class InflightWindow {
 
   /** Last index of the message `position`, 0 = the oldest. */
   lastIndexOf(position: number): number {
+    if (this.#aloneLast > 0) return this.#aloneLast;
     const slots = this.#ring.length / 2;
     return this.#ring[((this.#head + position) % slots) * 2] as number;
   }

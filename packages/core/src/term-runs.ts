@@ -15,7 +15,10 @@ export class TermRuns {
   readonly prevTerm: number;
   lastIndex: number;
   lastTerm: number;
+  /** First index of the last run; lastIndex + 1 in an empty log. Nearly every question ends here, without the arrays. */
+  #lastRunFirst: number;
   readonly #terms: number[] = [];
+  /** The last run's end is `lastIndex`, and is written here only when the next run begins. */
   readonly #ends: number[] = [];
 
   /** Throws RangeError where the runs do not ascend: a log that was recovered wrongly must not start. */
@@ -30,6 +33,7 @@ export class TermRuns {
     this.prevTerm = prevTerm;
     this.lastIndex = firstIndex - 1;
     this.lastTerm = prevTerm;
+    this.#lastRunFirst = firstIndex;
     for (const { term, lastIndex } of termEnds) {
       const isTermOk = term > this.lastTerm || (term === prevTerm && this.#terms.length === 0);
       if (!(Number.isSafeInteger(term) && term >= 1 && isTermOk)) {
@@ -57,24 +61,26 @@ export class TermRuns {
     if (index === this.lastIndex) return this.lastTerm;
     if (index < this.firstIndex) return index === this.firstIndex - 1 ? this.prevTerm : 0;
     if (index > this.lastIndex) return 0;
+    if (index >= this.#lastRunFirst) return this.lastTerm;
     return this.#terms[this.#runOf(index)] as number;
   }
 
   /** Last index of the run that holds `index`, which is in the log. */
   runEnd(index: number): number {
     assert(index >= this.firstIndex && index <= this.lastIndex, 'runEnd of an index in the log');
+    if (index >= this.#lastRunFirst) return this.lastIndex;
     return this.#ends[this.#runOf(index)] as number;
   }
 
   /** Adds the entries lastIndex+1..last, all of `term`. */
   append(last: number, term: number): void {
     assert(last > this.lastIndex && term >= this.lastTerm, 'a log grows, and its terms never fall');
-    const newest = this.#terms.length - 1;
-    if (newest >= 0 && this.#terms[newest] === term) {
-      this.#ends[newest] = last;
-    } else {
+    if (term !== this.lastTerm || this.lastIndex < this.#lastRunFirst) {
+      const newest = this.#terms.length - 1;
+      if (newest >= 0) this.#ends[newest] = this.lastIndex;
       this.#terms.push(term);
       this.#ends.push(last);
+      this.#lastRunFirst = this.lastIndex + 1;
     }
     this.lastIndex = last;
     this.lastTerm = term;
@@ -87,9 +93,9 @@ export class TermRuns {
     while (count > 0 && this.#firstOfRun(count - 1) > last) count--;
     this.#terms.length = count;
     this.#ends.length = count;
-    if (count > 0) this.#ends[count - 1] = last;
     this.lastIndex = last;
     this.lastTerm = count > 0 ? (this.#terms[count - 1] as number) : this.prevTerm;
+    this.#lastRunFirst = count > 0 ? this.#firstOfRun(count - 1) : this.firstIndex;
   }
 
   /**
@@ -115,7 +121,7 @@ export class TermRuns {
   #runOf(index: number): number {
     let low = 0;
     let high = this.#ends.length - 1;
-    if (high === 0 || (this.#ends[high - 1] as number) < index) return high;
+    if (index >= this.#lastRunFirst) return high;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if ((this.#ends[middle] as number) < index) low = middle + 1;

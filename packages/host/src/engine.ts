@@ -9,7 +9,7 @@
 // Order that safety rests on:
 // 1. A HardState is laid before the entries of the same step: every prefix of the log is a state that existed.
 // 2. Messages that promise something are held until the position at which the turn ended is durable.
-// 3. `persisted` is stepped for what was true at the end of a turn, once that position is durable.
+// 3. `persisted` is stepped for what had been handed to the log in a turn, once that turn's end is durable.
 // 4. The durable callback sends and posts; it never steps a core.
 
 import { frameKinds } from '@flotilla/codec';
@@ -601,6 +601,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
           );
     this.counters.groupFailures++;
     this.#endReplica(replica, groupFatal);
+    replica.isFailed = true;
     replica.view.failure = error;
     replica.view.role = 'failed';
     this.#options.onInfo(error.message);
@@ -610,6 +611,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     for (const replica of this.#replicas) {
       if (replica.isFailed) continue;
       this.#endReplica(replica, status);
+      replica.isFailed = error !== null;
       replica.view.failure = error;
       replica.view.role = error === null ? 'closed' : 'failed';
     }
@@ -628,6 +630,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   #endReplica(replica: Replica, status: number): void {
     this.#failWaits(replica, outcomeUnknown);
     this.#reads.refuseAll(replica, status);
+    replica.isEnded = true;
     this.#wheel.remove(replica);
     this.wake();
   }

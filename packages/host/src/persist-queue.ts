@@ -1,5 +1,5 @@
 // What must be told to cores once a position of the log is durable: by turn, the replicas whose HardState or own entries
-// went into it, with what was true at the turn's end. Flat and reused.
+// went into it, with what was true when they did. Flat and reused.
 
 import type { Replica } from './replica.ts';
 
@@ -11,39 +11,42 @@ export interface PersistedTurn {
   readonly numbers: number[];
 }
 
+function emptyTurn(): PersistedTurn {
+  return { position: 0, count: 0, replicas: [], numbers: [] };
+}
+
 export class PersistQueue {
-  readonly #noted: Replica[] = [];
-  #notedCount = 0;
+  #open: PersistedTurn = emptyTurn();
+  /** Number of the open turn: a replica that carries it stands in the turn already. */
+  #turnNumber = 1;
   #turns: PersistedTurn[] = [];
   #due: PersistedTurn[] = [];
   readonly #spare: PersistedTurn[] = [];
 
-  /** This replica handed something to the log in this turn. */
+  /** This replica has just handed something to the log. What is true of it now is noted, in place of an earlier note of this turn. */
   note(replica: Replica): void {
-    if (replica.isPersistNoted) return;
-    replica.isPersistNoted = true;
-    this.#noted[this.#notedCount++] = replica;
+    const turn = this.#open;
+    if (replica.persistTurn !== this.#turnNumber) {
+      replica.persistTurn = this.#turnNumber;
+      replica.persistPlace = turn.count;
+      turn.replicas[turn.count++] = replica;
+    }
+    const at = 4 * replica.persistPlace;
+    const { core } = replica;
+    const index = core.lastIndex;
+    turn.numbers[at] = core.term;
+    turn.numbers[at + 1] = core.votedFor;
+    turn.numbers[at + 2] = index;
+    turn.numbers[at + 3] = core.termAt(index);
   }
 
   /** The turn ended at `position`. */
   endTurn(position: number): void {
-    const noted = this.#notedCount;
-    if (noted === 0) return;
-    this.#notedCount = 0;
-    const turn = this.#spare.pop() ?? { position: 0, count: 0, replicas: [], numbers: [] };
-    turn.position = position;
-    for (let at = 0; at < noted; at++) {
-      const replica = this.#noted[at] as Replica;
-      const core = replica.core;
-      replica.isPersistNoted = false;
-      turn.replicas[at] = replica;
-      turn.numbers[4 * at] = core.term;
-      turn.numbers[4 * at + 1] = core.votedFor;
-      turn.numbers[4 * at + 2] = core.lastIndex;
-      turn.numbers[4 * at + 3] = core.termAt(core.lastIndex);
-    }
-    turn.count = noted;
-    this.#turns.push(turn);
+    if (this.#open.count === 0) return;
+    this.#open.position = position;
+    this.#turns.push(this.#open);
+    this.#open = this.#spare.pop() ?? emptyTurn();
+    this.#turnNumber++;
   }
 
   /** Everything up to `position` is durable: answers whether anything waited for it. */

@@ -40,8 +40,14 @@ export class Replica implements WheelItem {
   /** A record that apply() needs is being read from disk. */
   isLoading = false;
   isQueuedToApply = false;
-  isPersistNoted = false;
+  // Its place in the turn of the persist queue that it was noted in last.
+  persistTurn = 0;
+  persistPlace = 0;
   wasLeader = false;
+  /** It stopped for good: nothing is stepped or applied any more. */
+  isFailed = false;
+  /** Failed, or its host is closed. */
+  isEnded = false;
 
   // Submissions of this turn, a chain through the batch.
   chainHead = -1;
@@ -92,15 +98,6 @@ export class Replica implements WheelItem {
     this.stateMachine = stateMachine;
     this.view = view;
     this.appliedIndex = appliedIndex;
-  }
-
-  get isFailed(): boolean {
-    return this.view.failure !== null;
-  }
-
-  /** Failed, or its host is closed: nothing is stepped or applied any more. */
-  get isEnded(): boolean {
-    return this.view.failure !== null || this.view.role === 'closed';
   }
 
   get hasWaits(): boolean {
