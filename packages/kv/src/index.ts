@@ -15,4 +15,4 @@ export {
 export { type ParserLimits, RespParser } from './resp-parser.ts';
 export { RespWriter } from './resp-writer.ts';
 export type { ServerLimits } from './server.ts';
-export type { KvGroupStatus, KvHostStatus } from './status.ts';
+export type { KvGroupStatus, KvHostStatus, ProcessFigures } from './status.ts';

@@ -9,11 +9,11 @@ export const redisVersion = '7.0.15';
 type Section = (services: KvServices) => readonly string[];
 
 const sections: Readonly<Record<string, Section>> = {
-  server: ({ clock, router, startedMs }) => [
+  server: ({ clock, router, startedMs, processFigures }) => [
     `redis_version:${redisVersion}`,
     'redis_mode:cluster',
     'server_name:flotilla',
-    `process_id:${process.pid}`,
+    `process_id:${processFigures().pid}`,
     `run_id:${nodeHexOf(router)}`,
     `tcp_port:${portOf(router)}`,
     `uptime_in_seconds:${Math.floor((clock.monotonicMs() - startedMs) / 1_000)}`,
@@ -23,9 +23,9 @@ const sections: Readonly<Record<string, Section>> = {
     `connected_clients:${counters.connectionsOpen}`,
     `maxclients:${clientsMax}`,
   ],
-  memory: () => {
-    const { rss, heapUsed } = process.memoryUsage();
-    return [`used_memory:${heapUsed}`, `used_memory_rss:${rss}`, 'maxmemory:0'];
+  memory: ({ processFigures }) => {
+    const { heapBytes, rssBytes } = processFigures();
+    return [`used_memory:${heapBytes}`, `used_memory_rss:${rssBytes}`, 'maxmemory:0'];
   },
   persistence: () => ['loading:0', 'aof_enabled:1'],
   stats: ({ counters }) => [

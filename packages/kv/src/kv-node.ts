@@ -26,7 +26,7 @@ import { defaultParserLimits } from './resp-parser.ts';
 import { RespWriter } from './resp-writer.ts';
 import { Flusher, HeldLanes, KvServer, type ServerLimits } from './server.ts';
 import type { KvServices } from './services.ts';
-import type { KvGroupStatus, KvHostStatus } from './status.ts';
+import type { KvGroupStatus, KvHostStatus, ProcessFigures } from './status.ts';
 
 /** What kv needs of a host; `Host` of @flotilla/host has it. */
 export interface KvHost extends GroupHost {
@@ -61,6 +61,8 @@ export interface KvOptions {
   /** How often expired keys are looked for. Default 1,000. */
   readonly expirySweepMs?: number;
   readonly limits?: Partial<ServerLimits>;
+  /** The process that this node runs in, for INFO; default: zeros. */
+  readonly processFigures?: () => ProcessFigures;
   /** Something failed that will be tried again; for logs. */
   readonly onProblem?: (error: unknown) => void;
 }
@@ -144,6 +146,7 @@ export class KvNode {
   readonly #host: KvHost;
   readonly #machines: ReadonlyMap<number, KvMachine>;
   readonly #counters: KvCounters = new KvCounters();
+  readonly #processFigures: () => ProcessFigures;
   readonly #held: HeldLanes;
   readonly #server: KvServer;
   readonly #sweeper: ExpirySweeper;
@@ -159,6 +162,8 @@ export class KvNode {
     this.#host = host;
     this.keeper = keeper;
     this.#machines = machines;
+    this.#processFigures =
+      options.processFigures ?? ((): ProcessFigures => ({ pid: 0, rssBytes: 0, heapBytes: 0 }));
     const { clock } = host.world;
     const held = new HeldLanes(clock);
     const flusher = new Flusher();
@@ -177,6 +182,7 @@ export class KvNode {
       machines: () => machines,
       clients: () => this.#server.clients(),
       hostStatus: () => this.hostStatus(),
+      processFigures: this.#processFigures,
       groupsStatus: () => this.groupsStatus(),
       scheduleFlush: (session) => flusher.schedule(session),
       hold: (lane) => held.add(lane),
@@ -209,10 +215,11 @@ export class KvNode {
   hostStatus(): KvHostStatus {
     const { map } = this.keeper.machine;
     const metrics = this.#host.metrics?.() ?? {};
+    const { pid, rssBytes } = this.#processFigures();
     return {
       id: this.#host.nodeId,
-      pid: process.pid,
-      rssMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
+      pid,
+      rssMiB: Math.round(rssBytes / 2 ** 20),
       groups: metrics['groups'] ?? this.#machines.size + 1,
       leaders: metrics['leaders'] ?? 0,
       walBytes: metrics['walBytes'] ?? 0,

@@ -7,7 +7,7 @@ import type { ClientState } from './command-spec.ts';
 import type { CommandTable } from './command-table.ts';
 import type { KvCounters } from './counters.ts';
 import type { KvMachine } from './kv-machine.ts';
-import type { KvGroupStatus, KvHostStatus } from './status.ts';
+import type { KvGroupStatus, KvHostStatus, ProcessFigures } from './status.ts';
 import type { Lane } from './lane.ts';
 import type { RequestPool } from './request.ts';
 import type { RespWriter } from './resp-writer.ts';
@@ -31,6 +31,7 @@ export interface KvServices {
   clients(): Iterable<ClientState>;
   /** This host, and each of its replicas, for status pages. */
   hostStatus(): KvHostStatus;
+  readonly processFigures: () => ProcessFigures;
   groupsStatus(): readonly KvGroupStatus[];
   /** The session has replies to send: they leave once the callbacks that are due now have run. */
   scheduleFlush(session: Session): void;

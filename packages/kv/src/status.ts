@@ -2,6 +2,13 @@
 
 import type { GroupStatus } from '@flotilla/host';
 
+/** What only the program around a host knows of its process; shown by INFO and FLOTILLA STATUS. */
+export interface ProcessFigures {
+  readonly pid: number;
+  readonly rssBytes: number;
+  readonly heapBytes: number;
+}
+
 /** A group as this host sees it. */
 export interface KvGroupStatus extends GroupStatus {
   /** Keys in the local replica; 0 for the map group. */
