@@ -61,7 +61,7 @@ export function describe(error: unknown): string {
       for (const item of value) {
         if (!error.message.includes(String(item))) lines.push(`  ${name}: ${asText(item)}`);
       }
-    } else if (value !== undefined && !error.message.includes(String(value))) {
+    } else if (value !== undefined && !error.message.includes(asText(value))) {
       lines.push(`  ${name}: ${asText(value)}`);
     }
   }

@@ -8,7 +8,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Host, type NumberOptionName, numberOptions, type PeerAddress } from '@flotilla/host';
-import type { FlotillaError } from '@flotilla/io';
+import { FlotillaError } from '@flotilla/io';
 import { type KvNode, type KvOpenOptions, openKv } from '@flotilla/kv';
 import {
   type ClusterFile,
@@ -41,7 +41,8 @@ export async function runHost(command: HostCommand): Promise<ExitCode> {
   } catch (error) {
     const exitCode = exitCodeOf(error);
     console.error(describe(error));
-    const { code = 'INTERNAL', message } = error as FlotillaError;
+    const code = error instanceof FlotillaError ? error.code : 'INTERNAL';
+    const message = error instanceof Error ? error.message : String(error);
     if (command.json) emit({ event: 'refused', id: command.id, code, message, exitCode });
     return exitCode;
   }
@@ -155,6 +156,10 @@ function kvOpenOptions(
     },
     listen: self.resp.listen,
     options: {
+      processFigures: () => {
+        const { rss, heapUsed } = process.memoryUsage();
+        return { pid: process.pid, rssBytes: rss, heapBytes: heapUsed };
+      },
       onProblem: (error) => say(error instanceof Error ? error.message : String(error)),
     },
   };

@@ -1,13 +1,20 @@
 // Text that is safe to show on a terminal: what could move a cursor, break a line or turn the writing direction is
 // escaped. Newlines that our own messages hold stay.
 
-const unsafe =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about.
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+/** Ranges of code units, ends included: controls but the line feed, invisible and direction marks, line separators. */
+const unsafeRanges: readonly (readonly [number, number])[] = [
+  [0x00, 0x09],
+  [0x0b, 0x1f],
+  [0x7f, 0x9f],
+  [0x200b, 0x200f],
+  [0x2028, 0x202e],
+  [0x2066, 0x2069],
+  [0xfeff, 0xfeff],
+];
+const escaped = (unit: number): string => `\\u${unit.toString(16).padStart(4, '0')}`;
+const rangeText = unsafeRanges.map((range) => range.map(escaped).join('-')).join('');
+const unsafe = new RegExp(`[${rangeText}]`, 'g');
 
 export function printable(text: string): string {
-  return text.replace(
-    unsafe,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return text.replace(unsafe, (character) => escaped(character.charCodeAt(0)));
 }

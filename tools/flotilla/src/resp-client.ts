@@ -150,9 +150,13 @@ export class RespClient {
     try {
       const reply = await this.ask(this.#anySeed(), ['CLUSTER', 'SLOTS']);
       if (!Array.isArray(reply)) return;
-      for (const range of reply as readonly (readonly [number, number, readonly Reply[]])[]) {
+      for (const range of reply as readonly (readonly [
+        number,
+        number,
+        readonly [string, number],
+      ])[]) {
         const [start, end, [host, port]] = range;
-        const address = `${String(host)}:${Number(port)}`;
+        const address = `${host}:${port}`;
         for (let slot = start; slot <= end; slot++) this.#slots.set(slot, address);
       }
     } catch (error) {

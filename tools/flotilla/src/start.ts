@@ -49,7 +49,10 @@ export async function runStart(command: StartCommand): Promise<ExitCode> {
   view.note(end === 'stopped' ? 'stopping' : 'no majority of the hosts can start; stopping');
   await children.stop();
   view.close();
-  if (end === 'stopped') return exitCodes.ok;
+  if (end === 'stopped') {
+    console.log(`stopped; start again with the same data: ${resolve(command.data)}`);
+    return exitCodes.ok;
+  }
   for (const child of children.views()) {
     if (child.state === 'refused') console.error(`host ${child.id} refuses: ${child.reason}`);
   }
