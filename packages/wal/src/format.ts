@@ -269,6 +269,29 @@ export function isBatchHeader(bytes: Uint8Array, at: number): boolean {
   return u32At(bytes, at) === batchMagic && crc32(bytes, at, at + 60) === u32At(bytes, at + 60);
 }
 
+/** All fields of the 64 bytes at `at`, whatever they say: for tools that explain. */
+export function batchHeaderAt(
+  bytes: Uint8Array,
+  at: number,
+): BatchHeader & { readonly hasMagic: boolean; readonly major: number; readonly hdrCrc: number } {
+  return {
+    hasMagic: u32At(bytes, at) === batchMagic,
+    major: batchMajorAt(bytes, at),
+    flags: batchFlagsAt(bytes, at),
+    segId: batchSegIdAt(bytes, at),
+    seq: batchSeqAt(bytes, at),
+    salt: batchSaltAt(bytes, at),
+    pageNo: batchPageAt(bytes, at),
+    bodyLen: batchBodyLenAt(bytes, at),
+    recordCount: batchRecordsAt(bytes, at),
+    durableSeq: batchDurableSeqAt(bytes, at),
+    prevHdrCrc: batchPrevHdrCrcAt(bytes, at),
+    bodyCrc: batchBodyCrcAt(bytes, at),
+    epoch: batchEpochAt(bytes, at),
+    hdrCrc: batchHdrCrcAt(bytes, at),
+  };
+}
+
 // Fields of a header whose CRC holds; a u64 above 2^53 - 1 reads as -1.
 export const batchMajorAt = (bytes: Uint8Array, at: number): number => bytes[at + 4] as number;
 export const batchFlagsAt = (bytes: Uint8Array, at: number): number => bytes[at + 5] as number;

@@ -123,7 +123,7 @@ export function surveyDirectory(
   });
 }
 
-type StoreResult =
+export type StoreResult =
   | { readonly report: StoreReport }
   | { readonly refusal: Refusal; readonly cause?: IoError };
 

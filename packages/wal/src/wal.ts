@@ -10,7 +10,6 @@ import {
   blockBytesMax,
   blockHeaderBytes,
   blockTableSlotBytes,
-  blockTerm,
   recordHeadBytes,
 } from '@flotilla/codec';
 import {
@@ -31,26 +30,19 @@ import type {
   WalCounters,
   WalEvents,
 } from './api.ts';
-import { CommitQueue, commitDelayMs, commitsPerTurn } from './commit-queue.ts';
+import { checkUint, checkUint32 } from './check.ts';
+import { commitDelayMs, commitsPerTurn } from './commit-queue.ts';
 import { Flusher, type FailurePlace, type LogEnd } from './flusher.ts';
-import { batchBodyBytesMax, batchHeaderBytes, pageBytes, pathIn, segmentName } from './format.ts';
+import { batchBodyBytesMax, batchHeaderBytes, pageBytes } from './format.ts';
 import type { LogIndex } from './log-index.ts';
+import { LogReader } from './log-reader.ts';
 import type { WalSettings } from './options.ts';
-import { loadRecord } from './read-back.ts';
-import {
-  entriesRecordBytes,
-  groupOpenFixedBytes,
-  groupOpenRecordBytes,
-  hardStateRecordBytes,
-  putEntriesHead,
-  putGroupOpen,
-  putHardState,
-  putTruncate,
-  truncateRecordBytes,
-} from './records.ts';
+import { recoveredGroupsOf } from './recovered-groups.ts';
+import { entriesRecordBytes, groupOpenFixedBytes, putEntriesHead } from './records.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
 import { SlabRing } from './slab-ring.ts';
 import type { SpareMaker } from './spare-maker.ts';
+import { StateRecords } from './state-records.ts';
 import { type Batch, Stager } from './stager.ts';
 import type { StoreFile } from './store-file.ts';
 import type { TrackedDisk } from './tracked-disk.ts';
@@ -105,7 +97,8 @@ export class WalLog implements Wal {
   readonly #stager: Stager;
   readonly #flusher: Flusher;
   readonly #witness: LazyWitness;
-  readonly #commits: CommitQueue = new CommitQueue();
+  readonly #states: StateRecords;
+  readonly #reader: LogReader;
   /** Longest record that any segment of this log can hold. */
   readonly #recordBytesMax: number;
 
@@ -160,6 +153,14 @@ export class WalLog implements Wal {
         onInfo: settings.onInfo,
       },
     );
+    this.#states = new StateRecords(this.#index, this.#stager, (recLen) => this.#commit(recLen));
+    this.#reader = new LogReader(
+      world,
+      settings.directory,
+      this.#index,
+      this.#segments,
+      this.counters,
+    );
     this.#witness = new LazyWitness(world.clock, this.#store, opened.end.lastSeq, (error) =>
       this.#poison('write the witness', error),
     );
@@ -203,29 +204,7 @@ export class WalLog implements Wal {
   // --- Groups --------------------------------------------------------------------------------------------------------
 
   recoveredGroups(): readonly RecoveredGroup[] {
-    const { groups } = this.#index;
-    const found: RecoveredGroup[] = [];
-    for (let slot = 0; slot < groups.size; slot++) {
-      found.push({
-        slot,
-        groupId: groups.groupId[slot] as number,
-        generation: groups.generation[slot] as number,
-        replicaId: groups.replicaId[slot] as number,
-        config: groups.config[slot] as Uint8Array,
-        term: groups.term[slot] as number,
-        vote: {
-          nodeId: groups.voteNode[slot] as number,
-          generation: groups.voteGeneration[slot] as number,
-          instance: groups.voteInstance[slot] as number,
-        },
-        commit: groups.commit[slot] as number,
-        firstIndex: groups.first[slot] as number,
-        prevTerm: groups.prevTerm[slot] as number,
-        lastIndex: groups.last[slot] as number,
-        termEnds: this.#index.termEnds(slot),
-      });
-    }
-    return found.sort((a, b) => a.groupId - b.groupId);
+    return recoveredGroupsOf(this.#index);
   }
 
   openGroup(groupId: number, generation: number, replicaId: number, config: Uint8Array): number {
@@ -242,10 +221,7 @@ export class WalLog implements Wal {
     if (groups.slotOf(groupId) >= 0) {
       throw new FlotillaError('GROUP_EXISTS', `the log has group ${groupId} already`, { groupId });
     }
-    const recLen = groupOpenRecordBytes(config.length);
-    this.#stager.reserve(recLen);
-    putGroupOpen(this.#stager.bytes, this.#stager.at, { groupId, generation }, replicaId, config);
-    this.#commit(recLen);
+    this.#states.layOpen(groupId, generation, replicaId, config);
     return groups.add(groupId, generation, replicaId, config.slice());
   }
 
@@ -262,7 +238,7 @@ export class WalLog implements Wal {
     checkUint32('vote.generation', vote.generation);
     assert(term >= (groups.term[slot] as number), 'a term that goes back');
     this.#index.setHardState(slot, term, vote, commit);
-    this.#layHardState(slot, vote);
+    this.#states.layHardState(slot, vote, this.#turnMs);
   }
 
   noteCommit(slot: number, commit: number): void {
@@ -271,7 +247,7 @@ export class WalLog implements Wal {
     const { groups } = this.#index;
     if (commit <= (groups.commit[slot] as number)) return;
     groups.commit[slot] = commit;
-    this.#markCommit(slot);
+    this.#states.markCommit(slot, this.#turnMs);
   }
 
   layTruncate(slot: number, from: number): void {
@@ -283,9 +259,7 @@ export class WalLog implements Wal {
       throw new RangeError(`from must be an index of the log, not ${from}`);
     }
     assert(from > (groups.commit[slot] as number), 'a truncation of committed entries');
-    this.#stager.reserve(truncateRecordBytes);
-    putTruncate(this.#stager.bytes, this.#stager.at, this.#identityOf(slot), from);
-    this.#commit(truncateRecordBytes);
+    this.#states.layTruncate(slot, from);
     this.#index.truncate(slot, from);
   }
 
@@ -383,7 +357,9 @@ export class WalLog implements Wal {
     if (this.poisoned !== null || this.#isClosed) return this.#stager.end;
     if (this.#isInTurn) {
       this.#turnMs = this.#clock.monotonicMs();
-      if (this.#commits.length > 0) this.#layCommits(this.#turnMs - commitDelayMs, commitsPerTurn);
+      if (this.#states.commitsWaiting > 0) {
+        this.#states.layCommits(this.#turnMs - commitDelayMs, commitsPerTurn, this.#turnMs);
+      }
       this.#isInTurn = false;
     }
     const end = this.#stager.end;
@@ -409,49 +385,6 @@ export class WalLog implements Wal {
     this.#flush();
     this.#events.onDurable(position);
     if (this.#isClosing) this.#closeWhenIdle();
-  }
-
-  #layCommits(sinceMs: number, countMax: number): void {
-    const { groups } = this.#index;
-    for (let laid = 0; laid < countMax && this.#commits.length > 0; ) {
-      if (this.#commits.oldestMs > sinceMs) break;
-      const slot = this.#commits.shift();
-      groups.commitQueued[slot] = 0;
-      if (groups.commitDirty[slot] === 0) continue;
-      this.#layHardState(slot, {
-        nodeId: groups.voteNode[slot] as number,
-        generation: groups.voteGeneration[slot] as number,
-        instance: groups.voteInstance[slot] as number,
-      });
-      laid++;
-    }
-  }
-
-  /** Lays the group's hard state as the table has it; the commit never points behind the log as laid so far. */
-  #layHardState(slot: number, vote: VoteIdentity): void {
-    const { groups } = this.#index;
-    const commit = groups.commit[slot] as number;
-    const laid = Math.min(commit, groups.last[slot] as number);
-    this.#stager.reserve(hardStateRecordBytes);
-    putHardState(
-      this.#stager.bytes,
-      this.#stager.at,
-      this.#identityOf(slot),
-      groups.term[slot] as number,
-      vote,
-      laid,
-    );
-    this.#commit(hardStateRecordBytes);
-    groups.commitDirty[slot] = 0;
-    if (laid < commit) this.#markCommit(slot);
-  }
-
-  #markCommit(slot: number): void {
-    const { groups } = this.#index;
-    groups.commitDirty[slot] = 1;
-    if (groups.commitQueued[slot] === 1) return;
-    groups.commitQueued[slot] = 1;
-    this.#commits.push(slot, this.#turnMs);
   }
 
   /** Publishes the bytes reserved last. */
@@ -493,19 +426,7 @@ export class WalLog implements Wal {
   // --- Reading -------------------------------------------------------------------------------------------------------
 
   lookup(slot: number, index: number, ref: RecordRef): boolean {
-    const found = this.#index;
-    if (!found.find(slot, index)) throw new RangeError(`the log has no index ${index}`);
-    ref.recLen = found.foundRecLen;
-    ref.firstIndex = found.foundFirst;
-    ref.lastIndex = found.foundLast;
-    const offset = found.foundOffset;
-    const { slabs } = this.#segments.at(found.foundSegSlot);
-    const slab = slabs[Math.floor(offset / this.#settings.slabBytes)];
-    if (slab === null || slab === undefined || offset < slab.validFrom) return false;
-    ref.bytes = slab.bytes;
-    ref.at = offset - slab.fileStart;
-    ref.term = blockTerm(slab.bytes, ref.at + recordHeadBytes);
-    return true;
+    return this.#reader.lookup(slot, index, ref);
   }
 
   load(
@@ -514,46 +435,15 @@ export class WalLog implements Wal {
     callback: (error: FlotillaError | null, ref: RecordRef) => void,
   ): void {
     this.#checkSlot(slot);
-    const found = this.#index;
-    if (!found.find(slot, index)) throw new RangeError(`the log has no index ${index}`);
-    const segment = this.#segments.at(found.foundSegSlot);
-    loadRecord(
-      { clock: this.#clock, disk: this.#disk },
-      {
-        path: pathIn(this.#settings.directory, segmentName(segment.segId)),
-        segment,
-        slab: segment.slabs[Math.floor(found.foundOffset / this.#settings.slabBytes)] ?? null,
-        offset: found.foundOffset,
-        recLen: found.foundRecLen,
-        groupId: found.groups.groupId[slot] as number,
-        firstIndex: found.foundFirst,
-        lastIndex: found.foundLast,
-      },
-      this.counters,
-      callback,
-    );
+    this.#reader.load(slot, index, callback);
   }
 
   lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number {
-    const found = this.#index;
-    if (!found.find(slot, first)) throw new RangeError(`the log has no index ${first}`);
-    let bytes = found.foundRecLen;
-    let end = found.foundLast;
-    while (end < last && found.findNext(slot)) {
-      bytes += found.foundRecLen;
-      if (bytes > bytesMax) break;
-      end = found.foundLast;
-    }
-    return Math.min(end, last);
+    return this.#reader.lastIndexWithin(slot, first, last, bytesMax);
   }
 
   bytesBetween(slot: number, first: number, last: number): number {
-    const found = this.#index;
-    if (first > last) return 0;
-    if (!found.find(slot, first)) throw new RangeError(`the log has no index ${first}`);
-    let bytes = found.foundRecLen;
-    while (found.foundLast < last && found.findNext(slot)) bytes += found.foundRecLen;
-    return bytes;
+    return this.#reader.bytesBetween(slot, first, last);
   }
 
   // --- The end -------------------------------------------------------------------------------------------------------
@@ -563,7 +453,7 @@ export class WalLog implements Wal {
     this.#isClosing = true;
     this.#closeDone = done;
     if (this.poisoned !== null) return this.#release(null);
-    this.#layCommits(Number.MAX_VALUE, Number.MAX_SAFE_INTEGER);
+    this.#states.layCommits(Number.MAX_VALUE, Number.MAX_SAFE_INTEGER, this.#turnMs);
     this.endTurn();
     this.#closeWhenIdle();
   }
@@ -623,14 +513,6 @@ export class WalLog implements Wal {
     );
   }
 
-  #identityOf(slot: number): { readonly groupId: number; readonly generation: number } {
-    const { groups } = this.#index;
-    return {
-      groupId: groups.groupId[slot] as number,
-      generation: groups.generation[slot] as number,
-    };
-  }
-
   #checkOpen(): void {
     if (this.poisoned !== null) throw this.poisoned;
     if (this.#isClosing) throw new FlotillaError('CLOSED', 'the log is closed');
@@ -640,17 +522,5 @@ export class WalLog implements Wal {
   #checkSlot(slot: number): void {
     if (!(slot >= 0 && slot < this.#index.groups.size))
       throw new RangeError(`no group in slot ${slot}`);
-  }
-}
-
-function checkUint(name: string, value: number): void {
-  if (!(Number.isSafeInteger(value) && value >= 0)) {
-    throw new RangeError(`${name} must be a whole number from 0 to 2^53 - 1, not ${value}`);
-  }
-}
-
-function checkUint32(name: string, value: number): void {
-  if (!(Number.isSafeInteger(value) && value >= 0 && value <= 0xffff_ffff)) {
-    throw new RangeError(`${name} must be a whole number from 0 to 2^32 - 1, not ${value}`);
   }
 }

@@ -68,7 +68,7 @@ class Run {
     for (let attempt = 0; ; attempt++) {
       const isInterrupted = attempt < 3 && this.rng.chance(0.5);
       if (isInterrupted) {
-        this.host.life;
+        this.host.start();
         this.host.disk.crashAfter(this.rng.between(1, 40));
       }
       const answer = this.tryOpen();

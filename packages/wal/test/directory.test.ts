@@ -231,7 +231,7 @@ describe('STORE', () => {
 
 it('WF49: times and the order of names decide nothing', () => {
   const { host } = storeWith(4);
-  host.life;
+  host.start();
   host.host.clock.jumpWall(-10 * 365 * 86_400_000);
   expect(lastIndexes(host.open())).toEqual({ 1: 3 });
 });

@@ -233,7 +233,12 @@ describe('names', () => {
   it('are 16 lower-case hex digits, and nothing else is a segment', () => {
     expect(segmentName(0x2a)).toBe('000000000000002a.seg');
     expect(segmentIdOf('000000000000002a.seg')).toBe(42);
-    const others = ['000000000000002A.seg', '2a.seg', '000000000000002a.seg.bak', 'ffffffffffffffff.seg'];
+    const others = [
+      '000000000000002A.seg',
+      '2a.seg',
+      '000000000000002a.seg.bak',
+      'ffffffffffffffff.seg',
+    ];
     for (const name of others) expect(segmentIdOf(name)).toBe(0);
   });
 });

@@ -25,7 +25,8 @@ describe('the index of the log', () => {
       fc.property(fc.array(step, { minLength: 20, maxLength: 300 }), (steps) => {
         const index = new LogIndex();
         const logs: Entry[][] = [[], [], []];
-        for (let group = 0; group < 3; group++) index.groups.add(group + 1, 1, 1, new Uint8Array(0));
+        for (let group = 0; group < 3; group++)
+          index.groups.add(group + 1, 1, 1, new Uint8Array(0));
         let offset = 4096;
         for (const { group, kind, count, isLarge, back, newTerm } of steps) {
           const log = logs[group] as Entry[];
@@ -52,7 +53,11 @@ describe('the index of the log', () => {
           for (const i of order) {
             expect(index.find(group, i + 1)).toBe(true);
             const entry = log[i] as Entry;
-            expect([index.foundSegSlot, index.foundOffset, index.foundRecLen]).toEqual([7, entry.offset, entry.recLen]);
+            expect([index.foundSegSlot, index.foundOffset, index.foundRecLen]).toEqual([
+              7,
+              entry.offset,
+              entry.recLen,
+            ]);
             expect(index.foundFirst <= i + 1 && i + 1 <= index.foundLast).toBe(true);
             expect(log[index.foundFirst - 1]?.offset).toBe(entry.offset);
             expect(log[index.foundLast - 1]?.offset).toBe(entry.offset);
@@ -72,7 +77,8 @@ describe('the index of the log', () => {
   it('finds in long logs of many groups, and uses freed chunks again', () => {
     const index = new LogIndex();
     const groups = 50;
-    for (let group = 0; group < groups; group++) index.groups.add(group + 1, 1, 1, new Uint8Array(0));
+    for (let group = 0; group < groups; group++)
+      index.groups.add(group + 1, 1, 1, new Uint8Array(0));
     const fill = (): void => {
       for (let i = 1; i <= 1000; i++) {
         for (let group = 0; group < groups; group++) {

@@ -39,6 +39,11 @@ export class SimLogHost {
     return this.#life;
   }
 
+  /** Begins a life where none runs. */
+  start(): void {
+    this.#life ??= this.host.start();
+  }
+
   run(condition: () => boolean): void {
     this.world.kernel.runUntil(condition, { untilUs: this.world.kernel.nowUs + 60_000_000 });
   }

@@ -37,7 +37,9 @@ describe('the memory of the stream', () => {
     expect(log.wal.lookup(slot, 2, ref)).toBe(true);
     const before = ref.bytes.slice();
     for (let index = 3; index < 12; index++) append(log, slot, index, ['c'.repeat(9000)]);
-    expect(ref.bytes.slice(ref.at, ref.at + ref.recLen)).toEqual(before.slice(ref.at, ref.at + ref.recLen));
+    expect(ref.bytes.slice(ref.at, ref.at + ref.recLen)).toEqual(
+      before.slice(ref.at, ref.at + ref.recLen),
+    );
     host.sync(log);
   });
 
@@ -50,7 +52,9 @@ describe('the memory of the stream', () => {
       host.sync(log);
     }
     const ref = new RecordRef();
-    const inMemory = Array.from({ length: 100 }, (_, i) => log.wal.lookup(slot, i + 1, ref)).filter(Boolean);
+    const inMemory = Array.from({ length: 100 }, (_, i) => log.wal.lookup(slot, i + 1, ref)).filter(
+      Boolean,
+    );
     expect(inMemory.length).toBeGreaterThan(4);
     expect(inMemory.length).toBeLessThan(12);
     expect(log.wal.pendingBytes).toBe(0);

@@ -1,0 +1,98 @@
+// Everything the open log answers about entries it has: lookups in memory, loads from disk, sizes from the index.
+
+import { blockTerm, recordHeadBytes } from '@flotilla/codec';
+import type { Clock, Disk, FlotillaError } from '@flotilla/io';
+import type { RecordRef, WalCounters } from './api.ts';
+import { pathIn, segmentName } from './format.ts';
+import type { LogIndex } from './log-index.ts';
+import { loadRecord } from './read-back.ts';
+import type { SegmentSet, SegmentState } from './segment-set.ts';
+import type { Slab } from './slab-ring.ts';
+
+export class LogReader {
+  readonly #world: { readonly clock: Clock; readonly disk: Disk };
+  readonly #directory: string;
+  readonly #index: LogIndex;
+  readonly #segments: SegmentSet;
+  readonly #counters: WalCounters;
+
+  constructor(
+    world: { readonly clock: Clock; readonly disk: Disk },
+    directory: string,
+    index: LogIndex,
+    segments: SegmentSet,
+    counters: WalCounters,
+  ) {
+    this.#world = world;
+    this.#directory = directory;
+    this.#index = index;
+    this.#segments = segments;
+    this.#counters = counters;
+  }
+
+  lookup(slot: number, index: number, ref: RecordRef): boolean {
+    const found = this.#index;
+    if (!found.find(slot, index)) throw noSuchIndex(index);
+    ref.recLen = found.foundRecLen;
+    ref.firstIndex = found.foundFirst;
+    ref.lastIndex = found.foundLast;
+    const offset = found.foundOffset;
+    const slab = this.#slabAt(this.#segments.at(found.foundSegSlot), offset);
+    if (slab === null || offset < slab.validFrom) return false;
+    ref.bytes = slab.bytes;
+    ref.at = offset - slab.fileStart;
+    ref.term = blockTerm(slab.bytes, ref.at + recordHeadBytes);
+    return true;
+  }
+
+  load(
+    slot: number,
+    index: number,
+    callback: (error: FlotillaError | null, ref: RecordRef) => void,
+  ): void {
+    const found = this.#index;
+    if (!found.find(slot, index)) throw noSuchIndex(index);
+    const segment = this.#segments.at(found.foundSegSlot);
+    const place = {
+      path: pathIn(this.#directory, segmentName(segment.segId)),
+      segment,
+      slab: this.#slabAt(segment, found.foundOffset),
+      offset: found.foundOffset,
+      recLen: found.foundRecLen,
+      groupId: found.groups.groupId[slot] as number,
+      firstIndex: found.foundFirst,
+      lastIndex: found.foundLast,
+    };
+    loadRecord(this.#world, place, this.#counters, callback);
+  }
+
+  lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number {
+    const found = this.#index;
+    if (!found.find(slot, first)) throw noSuchIndex(first);
+    let bytes = found.foundRecLen;
+    let end = found.foundLast;
+    while (end < last && found.findNext(slot)) {
+      bytes += found.foundRecLen;
+      if (bytes > bytesMax) break;
+      end = found.foundLast;
+    }
+    return Math.min(end, last);
+  }
+
+  bytesBetween(slot: number, first: number, last: number): number {
+    const found = this.#index;
+    if (first > last) return 0;
+    if (!found.find(slot, first)) throw noSuchIndex(first);
+    let bytes = found.foundRecLen;
+    while (found.foundLast < last && found.findNext(slot)) bytes += found.foundRecLen;
+    return bytes;
+  }
+
+  #slabAt(segment: SegmentState, offset: number): Slab | null {
+    return segment.slabs[Math.floor(offset / this.#segments.slabBytes)] ?? null;
+  }
+}
+
+function noSuchIndex(index: number): RangeError {
+  return new RangeError(`the log has no index ${index}`);
+}
