@@ -7,7 +7,7 @@ import type { BlockWriter } from './block-writer.ts';
 import type { PeerLink } from './peer-link.ts';
 
 /** Live frames are sent before a group lays more when they hold this much: with one group's share they stay below frameBytesMax. */
-const bytesMax = 512 << 10;
+const bytesMax = 128 << 10;
 
 export class LiveFrames {
   readonly #wal: Wal;

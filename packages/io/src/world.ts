@@ -92,7 +92,7 @@ export interface Disk {
 export interface ConnHandlers {
   /** Dialled connections only: the connection stands. */
   onOpen?(): void;
-  /** `chunk` is valid for ever, but whoever keeps a part of it keeps all of its memory. */
+  /** `chunk` is valid until the call returns; whoever needs a part of it longer copies that part. */
   onData(chunk: Uint8Array): void;
   /** After a write answered false: the waiting bytes have left. */
   onDrain(): void;

@@ -1,0 +1,10 @@
+// The second door of this package, for packages/testkit alone: what a harness needs to read the messages that leave a
+// host. No promise is made to users about anything here.
+
+export {
+  messageBytesAt,
+  messageGroupId,
+  messageSharedAt,
+  messageToGeneration,
+  readMessage,
+} from './wire.ts';
