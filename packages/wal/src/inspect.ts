@@ -451,12 +451,12 @@ class Inspector {
       suspectTail: this.#options.suspectTail ?? 'refuse',
     });
     const evidence = [
-      `page ${page}: ${end.summary} (batch ${seq} was expected)`,
+      `page ${page} should hold batch ${seq} and holds ${end.summary}`,
       `witnesses: batches up to ${all} were acknowledged (in the log ${inLog}, STORE ${store}, slot W ${lazy})`,
     ];
     if (later.laterBatches > 0) {
       evidence.push(
-        `${later.laterBatches} whole batch headers stand on later pages, first on page ${later.laterPage}; ` +
+        `whole headers on later pages: ${later.laterBatches}, first on page ${later.laterPage}; ` +
           `they say that batch ${later.laterDurableSeq} was durable`,
       );
     }
@@ -505,7 +505,8 @@ function sealedReason(fault: ScanEnd['fault']): RefusalReason {
 }
 
 function summaryOf(verdict: RefusalReason, seq: number, summary: string): string {
-  if (verdict === 'E_CORRUPT_ACKED') return `batch ${seq} was acknowledged, but ${summary}`;
+  if (verdict === 'E_CORRUPT_ACKED')
+    return `batch ${seq} was acknowledged; in its place stands ${summary}`;
   if (verdict === 'E_SUSPECT_BITFLIP')
     return `batch ${seq} is one flipped bit away from being whole`;
   return summary;

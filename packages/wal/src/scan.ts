@@ -125,13 +125,13 @@ export function headerFault(
   const chain = batchPrevHdrCrcAt(bytes, at);
   if (chain !== expected.prevHdrCrc) {
     const summary =
-      `batch ${seq} follows a header with CRC ${hex(chain)}, ` +
-      `but the one before it has ${hex(expected.prevHdrCrc)}`;
+      `batch ${seq}, which follows a header with CRC ${hex(chain)}, ` +
+      `while the one before it has ${hex(expected.prevHdrCrc)}`;
     return { fault: 'order', summary };
   }
   const epoch = batchEpochAt(bytes, at);
   if (epoch < expected.epochMin || epoch > expected.epochMax) {
-    const summary = `batch ${seq} has epoch ${epoch}, not ${expected.epochMin}..${expected.epochMax}`;
+    const summary = `batch ${seq} of epoch ${epoch}, not ${expected.epochMin}..${expected.epochMax}`;
     return { fault: 'order', summary };
   }
   const bodyLen = batchBodyLenAt(bytes, at);
@@ -145,7 +145,7 @@ export function headerFault(
     batchRecordsAt(bytes, at) === 0 ||
     durableSeq < 0 ||
     durableSeq >= seq;
-  return isBroken ? { fault: 'format', summary: `batch ${seq} has an impossible header` } : null;
+  return isBroken ? { fault: 'format', summary: `batch ${seq} with an impossible header` } : null;
 }
 
 export function scanSegment(
@@ -185,14 +185,14 @@ export function scanSegment(
       if (offset >= limit) return finish('end', 'the log ends here');
       const left = reader.end - offset;
       if (left < batchHeaderBytes)
-        return finish('short', `the file ends after ${reader.end} bytes`);
+        return finish('short', `the end of the file, after ${reader.end} bytes`);
       if (!reader.has(offset, Math.min(pageBytes, left))) return load(Math.min(pageBytes, left));
       const at = reader.at(offset);
       const { bytes } = reader;
       if (!isBatchHeader(bytes, at)) {
         const isZero = isZeroPage(bytes, at, Math.min(pageBytes, left));
         if (isZero && left < pageBytes)
-          return finish('short', `the file ends after ${reader.end} bytes`);
+          return finish('short', `the end of the file, after ${reader.end} bytes`);
         return isZero ? finish('zero', 'an empty page') : finish('header', 'no whole batch header');
       }
       const fault = headerFault(bytes, at, {
@@ -208,12 +208,12 @@ export function scanSegment(
       if (fault !== null) return finish(fault.fault, fault.summary);
       const bodyLen = batchBodyLenAt(bytes, at);
       const length = alignUp(batchHeaderBytes + bodyLen, pageBytes);
-      if (length > left) return finish('short', `the file ends inside batch ${nextSeq}`);
+      if (length > left) return finish('short', `a header whose body the file ends in`);
       if (!reader.has(offset, length)) return load(length);
       const stored = batchBodyCrcAt(bytes, at);
       const computed = crc32(bytes, at + batchHeaderBytes, at + length);
       if (stored !== computed) {
-        const summary = `batch ${nextSeq}: its body has CRC ${hex(computed)}, not ${hex(stored)}`;
+        const summary = `a body with CRC ${hex(computed)} under a header that says ${hex(stored)}`;
         return finish('body', summary);
       }
       const batch: ScannedBatch = {
@@ -230,7 +230,8 @@ export function scanSegment(
         hdrCrc: batchHdrCrcAt(bytes, at),
       };
       const broken = visit(batch);
-      if (broken !== null) return finish(broken.fault, `batch ${nextSeq}: ${broken.summary}`);
+      if (broken !== null)
+        return finish(broken.fault, `batch ${nextSeq} with this: ${broken.summary}`);
       batches++;
       records += batch.recordCount;
       durableSeq = Math.max(durableSeq, batch.durableSeq);

@@ -1,7 +1,7 @@
 // The log on a simulated host: virtual time, a disk that tears, loses and fails as told, power cuts.
 
 import type { CrashPolicy, SimDisk } from '@flotilla/testkit';
-import { SimHost, SimWorld } from '@flotilla/testkit';
+import { type SimHost, SimWorld } from '@flotilla/testkit';
 import type { FlotillaError, World } from '@flotilla/io';
 import type { Wal, WalOptions } from '../src/api.ts';
 import { type Inspection, inspectDirectory } from '../src/inspect.ts';

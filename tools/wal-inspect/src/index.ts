@@ -1,0 +1,1 @@
+export { exitCodes, run } from './run.ts';

@@ -1,0 +1,78 @@
+// store: what STORE says, slot by slot, and what the witnesses add up to.
+
+import type { Inspection, StoreSlot } from '@flotilla/wal';
+import type { Look } from './look.ts';
+import { type Job, outcomeOf } from './run.ts';
+import { hexOf, segmentLabel, table } from './text.ts';
+
+function slotFacts(slot: StoreSlot | null): Record<string, unknown> | null {
+  return slot === null ? null : { ...slot, uuid: hexOf(slot.uuid) };
+}
+
+/** One line that names the store and its witnesses. */
+export function storeLine(inspection: Inspection): string {
+  const { survey, witnesses } = inspection;
+  if (survey === null) return 'store unreadable';
+  const { current } = survey.store;
+  const { inLog, store, lazy, all } = witnesses;
+  return (
+    `store uuid ${hexOf(current.uuid)} epoch ${current.epoch} ` +
+    `segments ${segmentLabel(current.oldestSeg)}..${segmentLabel(current.newestSeg)} ` +
+    `clean=${current.cleanSeq > 0 ? 'yes' : 'no'} ` +
+    `witness: batch ${all} (in-log ${inLog}, store ${store}, lazy ${lazy})`
+  );
+}
+
+export function store(job: Job, look: Look): number {
+  const { inspection } = look;
+  const { survey, refusal } = inspection;
+  const { out, options } = job;
+  if (survey === null) {
+    const { code } = outcomeOf(look);
+    const reason = `${refusal?.reason ?? ''} in ${refusal?.file ?? ''}: ${refusal?.summary ?? ''}`;
+    out.line(options.json ? JSON.stringify({ refusal }) : `no store can be read: ${reason}`);
+    return code;
+  }
+  const { slots, witness, current } = survey.store;
+  if (options.json) {
+    const lazy = witness === null ? null : { ...witness, uuid: hexOf(witness.uuid) };
+    out.line(
+      JSON.stringify({
+        a: slotFacts(slots[0]),
+        b: slotFacts(slots[1]),
+        w: lazy,
+        current: slotFacts(current),
+        witnesses: inspection.witnesses,
+      }),
+    );
+    return 0;
+  }
+  const row = (name: string, slot: StoreSlot | null): (string | number)[] =>
+    slot === null
+      ? [name, 'damaged', '', '', '', '', '', '']
+      : [
+          name,
+          slot === current ? 'current' : 'older',
+          `${slot.slotSeq}`,
+          `${slot.epoch}`,
+          segmentLabel(slot.oldestSeg),
+          segmentLabel(slot.newestSeg),
+          `${slot.durableSeq}`,
+          slot.cleanSeq > 0 ? `${slot.cleanSeq}` : 'no',
+        ];
+  const rows = [row('A', slots[0]), row('B', slots[1])];
+  rows.push(
+    witness === null
+      ? ['W', 'absent', '', '', '', '', '', '']
+      : ['W', 'witness', '', `${witness.epoch}`, '', '', `${witness.durableSeq}`, ''],
+  );
+  for (const line of table(
+    ['slot', 'state', 'seq', 'epoch', 'oldest', 'newest', 'durable', 'clean'],
+    rows,
+  )) {
+    out.line(line);
+  }
+  out.line(`instance ${current.instance} created ${new Date(current.createdMs).toISOString()}`);
+  out.line(storeLine(inspection));
+  return 0;
+}
