@@ -2,7 +2,7 @@
 // configuration, a store that is gone. Each is told clearly, nothing crashes, and nothing is lost.
 
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -271,6 +271,47 @@ describe('a host that cannot start', () => {
     await spare.startHost(1);
     expect(spare.process(1).stderr).toMatch(/other users .*cluster\.json \(mode 0644\)/);
     expect(await spare.stop(1)).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe('a copied data directory', () => {
+  it('is told apart from the original, which goes on', async () => {
+    const original = await TestCluster.start({ groups: 2 });
+    const copy = await TestCluster.make({ groups: 2 });
+    try {
+      const writer = original.client();
+      expect((await writer.write('k', ['SET', 'k', 'v'])).kind).toBe('ok');
+      await original.stop(1);
+      rmSync(copy.data, { recursive: true });
+      cpSync(original.data, copy.data, { recursive: true });
+      // The copy of host 1 has ports of its own, and dials the others as the original does.
+      copy.edit((file) => {
+        const [host] = file['hosts'] as Record<string, object>[];
+        Object.assign(host as object, {
+          peer: { listen: copy.peerAddress(1), dial: copy.peerAddress(1) },
+          resp: { listen: copy.address(1), announce: copy.address(1) },
+          metrics: null,
+        });
+      });
+      // Opened twice since it was copied: the copy is one opening behind.
+      await original.startHost(1);
+      await original.stop(1);
+      await original.startHost(1);
+      await original.whenServed();
+      await copy.startHost(1);
+      await eventually(() => /duplicate/.test(original.process(2).stderr), {
+        what: 'host 2 tells of a duplicate',
+      });
+      await eventually(() => /duplicate/.test(copy.process(1).stderr), {
+        what: 'the copy is told why it is refused',
+      });
+      expect((await writer.write('k', ['SET', 'k', 'w'])).kind).toBe('ok');
+      expect(await writer.read('k', ['GET', 'k'])).toEqual({ kind: 'ok', reply: 'w' });
+      writer.close();
+    } finally {
+      await copy.dispose();
+      await original.dispose();
+    }
   });
 });
 
