@@ -6,6 +6,7 @@ import { defineConfig } from 'vitest/config';
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const alias = [
+  { find: '@flotilla/host/testing', replacement: source('./packages/host/src/testing.ts') },
   { find: /^@flotilla\/([a-z]+)$/, replacement: source('./packages/$1/src/index.ts') },
 ];
 

@@ -1,5 +1,26 @@
 export { withoutAmbient } from './ambient-guard.ts';
 export {
+  type ClientOperation,
+  type ClientPlan,
+  type ClusterConfig,
+  type ClusterPlan,
+  type ClusterTuning,
+  clusterConfigs,
+  drawClusterPlan,
+  type GroupPlan,
+  type HostPlan,
+} from './cluster/cluster-plan.ts';
+export { type ClusterResult, runCluster } from './cluster/sim-cluster.ts';
+export {
+  addTotals,
+  belowFloors,
+  newTotals,
+  type TotalName,
+  type Totals,
+  totalNames,
+} from './cluster/totals.ts';
+export type { InvariantId, Violation } from './cluster/violation.ts';
+export {
   applyCrash,
   type CrashPolicy,
   type CrashWeights,

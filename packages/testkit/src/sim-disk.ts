@@ -133,6 +133,12 @@ export class SimDisk implements Disk {
     return this.#inFlight.size;
   }
 
+  /** Number of the oldest call that has not completed; Infinity where there is none. */
+  get oldestInFlight(): number {
+    for (const { call } of this.#inFlight) return call.number;
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Whether crashAfter() has struck: nothing happens any more until crash() or kill(). */
   get isStopped(): boolean {
     return this.#stopped;

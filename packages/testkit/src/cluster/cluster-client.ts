@@ -1,0 +1,206 @@
+// A client of the simulated cluster: carries out its planned operations one after the other. It looks for the leader by
+// hints, tries again after errors that say nothing happened, each time under a new identity, and writes down a
+// history: returned, refused, or unknown. An unknown write is never tried again.
+
+import type { RaftGroup } from '@flotilla/host';
+import { FlotillaError } from '@flotilla/io';
+import type { HistoryRecorder, RegisterInput, RegisterOutput } from '../register-model.ts';
+import type { SimOwner } from '../sim-kernel.ts';
+import type { ClusterContext } from './cluster-context.ts';
+import type { ClusterHost } from './cluster-host.ts';
+import type { ClientOperation } from './cluster-plan.ts';
+import { attemptId, encodeCommand } from './command.ts';
+
+/** Errors that promise that the command did not and will not happen. */
+const refusals = new Set([
+  'NOT_LEADER',
+  'BUSY',
+  'DROPPED',
+  'WAL_FULL',
+  'CLOSED',
+  'GROUP_FATAL',
+  'WAL_POISONED',
+]);
+const retryPauseUs = 20_000;
+
+export type History = HistoryRecorder<RegisterInput, RegisterOutput>;
+
+type Answer<T> =
+  | { readonly kind: 'value'; readonly value: T; readonly host: ClusterHost }
+  | { readonly kind: 'refused'; readonly code: string; readonly leaderHint: number }
+  | { readonly kind: 'unknown' };
+
+export class ClusterClient {
+  readonly id: number;
+  readonly #context: ClusterContext;
+  readonly #hosts: readonly ClusterHost[];
+  readonly #history: History;
+  readonly #owner: SimOwner;
+  /** Where the leader of a group was seen last. */
+  readonly #leaders: Map<number, number> = new Map();
+  #operation = 0;
+  #turn: number;
+
+  constructor(
+    id: number,
+    context: ClusterContext,
+    hosts: readonly ClusterHost[],
+    history: History,
+  ) {
+    this.id = id;
+    this.#turn = id;
+    this.#context = context;
+    this.#hosts = hosts;
+    this.#history = history;
+    this.#owner = context.world.kernel.owner(`client ${id}`);
+  }
+
+  /** Resolves when the last operation has ended. */
+  async run(operations: readonly ClientOperation[]): Promise<void> {
+    for (const operation of operations) {
+      if (operation.afterUs > 0) await this.sleep(operation.afterUs);
+      await this.perform(operation);
+    }
+  }
+
+  sleep(us: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#context.world.kernel.schedule(us, this.#owner, 'client sleeps', resolve);
+    });
+  }
+
+  /** Whether it was answered. */
+  perform(operation: ClientOperation): Promise<boolean> {
+    this.#operation += 1;
+    return operation.kind === 'write' ? this.#write(operation) : this.#read(operation);
+  }
+
+  async #write(operation: ClientOperation): Promise<boolean> {
+    const { ledger, totals, world, witness } = this.#context;
+    const giveUpUs = world.kernel.nowUs + operation.patienceUs;
+    const { group: groupId, key } = operation;
+    for (let attempt = 0; world.kernel.nowUs < giveUpUs; attempt++) {
+      const target = this.#target(groupId);
+      if (target === null) {
+        await this.sleep(retryPauseUs);
+        continue;
+      }
+      const id = attemptId(this.id, this.#operation, attempt);
+      const input: RegisterInput = { kind: 'write', value: String(id) };
+      const call = this.#history.call(this.id, `g${groupId}/k${key}`, input);
+      ledger.tried(id);
+      const command = encodeCommand(id, key, operation.bytes);
+      const limit = operation.timeoutMs > 0 ? { timeoutMs: operation.timeoutMs } : undefined;
+      const answer = await this.#ask(target.host, giveUpUs, () =>
+        target.group.propose(command, limit),
+      );
+      if (answer.kind === 'value') {
+        const { index, term } = answer.value;
+        call.returned(true);
+        totals.acknowledgedWrites += 1;
+        this.#leaders.set(groupId, target.host.id);
+        ledger.acknowledged(groupId, id, index, term);
+        if (witness.group(groupId).members.length === 1) {
+          witness.onSoleVoterAcknowledged(target.host.id, groupId, index, term);
+        }
+        return true;
+      }
+      if (answer.kind === 'unknown') {
+        call.unknown();
+        totals.unknownWrites += 1;
+        return false;
+      }
+      call.failed();
+      ledger.refused(id, answer.code);
+      await this.#pause(groupId, answer.leaderHint);
+    }
+    totals.failedWrites += 1;
+    return false;
+  }
+
+  async #read(operation: ClientOperation): Promise<boolean> {
+    const { totals, world } = this.#context;
+    const giveUpUs = world.kernel.nowUs + operation.patienceUs;
+    const { group: groupId, key } = operation;
+    while (world.kernel.nowUs < giveUpUs) {
+      const target = this.#target(groupId);
+      if (target === null) {
+        await this.sleep(retryPauseUs);
+        continue;
+      }
+      const machine = target.host.machine(groupId);
+      const call = this.#history.call(this.id, `g${groupId}/k${key}`, { kind: 'read' });
+      const answer = await this.#ask(target.host, giveUpUs, () => target.group.read());
+      if (answer.kind === 'value' && machine !== undefined) {
+        call.returned(machine.read(key));
+        totals.acknowledgedReads += 1;
+        this.#leaders.set(groupId, target.host.id);
+        return true;
+      }
+      // A read changes nothing: one without an answer never happened.
+      call.failed();
+      if (answer.kind === 'refused') await this.#pause(groupId, answer.leaderHint);
+      else return false;
+    }
+    return false;
+  }
+
+  /** The believed leader, or the next member that serves. */
+  #target(groupId: number): { readonly host: ClusterHost; readonly group: RaftGroup } | null {
+    const { members } = this.#context.witness.group(groupId);
+    const believed = this.#leaders.get(groupId);
+    if (believed === undefined) this.#turn += 1;
+    const id = believed ?? (members[this.#turn % members.length] as number);
+    const host = this.#hosts[id - 1];
+    const group = host?.group(groupId);
+    if (host === undefined || group === undefined) {
+      this.#leaders.delete(groupId);
+      return null;
+    }
+    return { host, group };
+  }
+
+  async #pause(groupId: number, leaderHint: number): Promise<void> {
+    const before = this.#leaders.get(groupId);
+    if (leaderHint > 0 && leaderHint !== before) this.#leaders.set(groupId, leaderHint);
+    else this.#leaders.delete(groupId);
+    await this.sleep(retryPauseUs);
+  }
+
+  /** Waits for the answer of a host that may die meanwhile. */
+  #ask<T>(host: ClusterHost, giveUpUs: number, call: () => Promise<T>): Promise<Answer<T>> {
+    const { kernel } = this.#context.world;
+    return new Promise((resolve) => {
+      const waitUs = Math.max(0, giveUpUs - kernel.nowUs);
+      const timer = kernel.schedule(waitUs, this.#owner, 'client gives up', () =>
+        resolve({ kind: 'unknown' }),
+      );
+      call().then(
+        (value) => {
+          timer.cancel();
+          resolve({ kind: 'value', value, host });
+        },
+        (error: unknown) => {
+          timer.cancel();
+          resolve(this.#answerOf(error));
+        },
+      );
+    });
+  }
+
+  #answerOf(error: unknown): Answer<never> {
+    const { totals, violations } = this.#context;
+    if (!(error instanceof FlotillaError)) {
+      violations.report('X1', `a call rejects with ${String(error)}`);
+      return { kind: 'unknown' };
+    }
+    if (error.code === 'NOT_LEADER') totals.notLeader += 1;
+    else if (error.code === 'BUSY') totals.busy += 1;
+    else if (error.code === 'OUTCOME_UNKNOWN') totals.outcomeUnknown += 1;
+    else if (error.code === 'TIMED_OUT') totals.timedOut += 1;
+    else totals.otherErrors += 1;
+    if (!refusals.has(error.code)) return { kind: 'unknown' };
+    const leaderHint = Number(error.details['leaderHint'] ?? 0);
+    return { kind: 'refused', code: error.code, leaderHint };
+  }
+}

@@ -1,0 +1,297 @@
+// One machine of the simulated cluster and the lives of the real Host on it: started on the disk as it was left, with its
+// Net tapped; started again where an injected disk error refused the opening; killed like a crash and started anew where
+// its log was poisoned. Before every start, what recovery finds on the disk is judged by what the replicas had promised.
+
+import { Host, type RaftGroup } from '@flotilla/host';
+import { FlotillaError, type World } from '@flotilla/io';
+import type { SimHost } from '../sim-world.ts';
+import type { SimOwner } from '../sim-kernel.ts';
+import type { SimRng } from '../sim-rng.ts';
+import { type ClusterContext, note } from './cluster-context.ts';
+import type { GroupPlan, HostPlan } from './cluster-plan.ts';
+import { judge, type Recovered, RecoveryProbe } from './recovery-probe.ts';
+import { RegisterMachine } from './register-machine.ts';
+import { TappedNet } from './wire-tap.ts';
+
+const directory = '/data/wal';
+const clusterId = new Uint8Array(16).fill(7);
+/** Votes that are checked by a power cut on a copy of the disk, per host and run. */
+const voteProbesMax = 12;
+
+/** One life of the process. */
+interface Life {
+  readonly number: number;
+  host: Host | null;
+  readonly groups: Map<number, RaftGroup>;
+  readonly machines: Map<number, RegisterMachine>;
+}
+
+export class ClusterHost {
+  readonly id: number;
+  readonly sim: SimHost;
+  readonly #context: ClusterContext;
+  readonly #plan: HostPlan;
+  readonly #groups: readonly GroupPlan[];
+  readonly #owner: SimOwner;
+  readonly #rng: SimRng;
+  readonly #probe: RecoveryProbe;
+  #life: Life | null = null;
+  #isCreated = false;
+  #voteProbes = 0;
+  #voteProbeDue = false;
+
+  constructor(context: ClusterContext, plan: HostPlan, sim: SimHost) {
+    this.id = plan.id;
+    this.sim = sim;
+    this.#context = context;
+    this.#plan = plan;
+    this.#groups = context.plan.groups.filter(({ members }) => members.includes(plan.id));
+    const { kernel } = context.world;
+    this.#owner = kernel.owner(`keeper of ${sim.name}`);
+    this.#rng = kernel.rng.fork(`keeper of ${sim.name}`);
+    const { segmentBytes, entryBytesMax } = context.plan.tuning;
+    this.#probe = new RecoveryProbe({
+      directory,
+      create: false,
+      instance: 0,
+      segmentBytes,
+      entryBytesMax,
+    });
+  }
+
+  /** All its groups are served. */
+  get isServing(): boolean {
+    return this.#life !== null && this.#life.groups.size === this.#groups.length;
+  }
+
+  group(groupId: number): RaftGroup | undefined {
+    return this.#life?.groups.get(groupId);
+  }
+
+  machine(groupId: number): RegisterMachine | undefined {
+    return this.#life?.machines.get(groupId);
+  }
+
+  get groupPlans(): readonly GroupPlan[] {
+    return this.#groups;
+  }
+
+  /** Begins a life. Nothing happens where one is going on. */
+  start(): void {
+    if (this.sim.isRunning || this.#context.violations.first !== null) return;
+    if (this.#isCreated) this.#judgeDisk();
+    const life: Life = {
+      number: this.sim.lives + 1,
+      host: null,
+      groups: new Map(),
+      machines: new Map(),
+    };
+    this.#life = life;
+    if (life.number > 1) this.#context.totals.restarts += 1;
+    this.#open(life, this.sim.start()).catch((error: unknown) => this.#openFailed(life, error));
+  }
+
+  /** The process is gone: what it counted is added up. */
+  onDown(): void {
+    this.#countMetrics();
+    this.#life = null;
+  }
+
+  async #open(life: Life, world: World): Promise<void> {
+    const { plan, ledger, violations } = this.#context;
+    const host = await Host.open({
+      ...plan.tuning,
+      nodeId: this.id,
+      directory,
+      create: !this.#isCreated,
+      clusterId,
+      listen: `${this.sim.machine.address}:7000`,
+      peers: plan.hosts
+        .filter(({ id }) => id !== this.id)
+        .map(({ id }) => ({ nodeId: id, address: `127.0.0.${id}:7000`, instance: 0 })),
+      preVote: this.#plan.preVote,
+      checkQuorum: this.#plan.checkQuorum,
+      world: this.#tapped(world),
+      onPoisoned: (error) => this.#poisoned(life, error),
+      onInfo: (line) => this.#info(line),
+    });
+    this.#isCreated = true;
+    life.host = host;
+    this.#countRecovery(host);
+    const opened = this.#groups.map(async ({ id, members }) => {
+      const machine = new RegisterMachine(id, this.sim.name, ledger, violations);
+      life.machines.set(id, machine);
+      life.groups.set(id, await host.createGroup({ groupId: id, members, stateMachine: machine }));
+    });
+    await Promise.all(opened);
+  }
+
+  #tapped(world: World): World {
+    const { witness, violations } = this.#context;
+    const net = new TappedNet(world.net, {
+      onMessage: (remote, groupId, message, blocks) => {
+        if (!this.#isLiving(world)) return;
+        witness.onMessage(this.id, idOfAddress(remote), groupId, message, blocks);
+        this.#probeVote();
+      },
+      onUnreadable: (what) => violations.report('P1', `${this.sim.name} sent ${what}`),
+    });
+    return { clock: world.clock, rng: world.rng, disk: world.disk, net };
+  }
+
+  /** A dead life may go on calling its World for the rest of the event that killed it. */
+  #isLiving(world: World): boolean {
+    return this.sim.isRunning && this.sim.clock === world.clock;
+  }
+
+  // ── checks of the disk ─────────────────────────────────────────────────────────────────────────
+
+  /** A vote is about to leave from here: look at the disk at this very moment. */
+  voteSent(): void {
+    this.#voteProbeDue = true;
+  }
+
+  #probeVote(): void {
+    if (!this.#voteProbeDue) return;
+    this.#voteProbeDue = false;
+    if (this.#voteProbes >= voteProbesMax) return;
+    this.#voteProbes += 1;
+    this.#context.totals.votesProbed += 1;
+    const rng = this.#rng.fork(`vote ${this.#voteProbes}`);
+    const recovered = this.#probe.recover(this.sim.disk.image(), rng, true);
+    this.#judge(recovered, 'if the power went as its vote left');
+  }
+
+  #judgeDisk(): void {
+    const image = this.sim.disk.image();
+    const rng = this.#rng.fork(`recovery ${this.sim.lives}`);
+    const recovered = this.#probe.recover(image, rng, false);
+    this.#context.totals.recoveriesChecked += 1;
+    this.#judge(recovered, 'after a crash');
+    if (!rng.chance(0.3)) return;
+    const difference = this.#probe.differenceAfterCrash(image, rng.fork('again'), recovered);
+    if (difference === null) return;
+    this.#context.violations.report('W2', `${this.sim.name}: ${difference}`);
+  }
+
+  #judge(recovered: Recovered, when: string): void {
+    const { violations, witness, totals } = this.#context;
+    if (recovered.error !== null) {
+      const { code, message, details } = recovered.error;
+      const text = `${this.sim.name} ${when}: ${code}: ${message} ${JSON.stringify(details)}`;
+      violations.report('W1', text);
+      return;
+    }
+    for (const { id } of this.#groups) {
+      const group = witness.group(id);
+      const log = recovered.groups.get(id);
+      const { problem, isDecided } = judge(log, group.promises(this.id), group.chain);
+      const where = `${this.sim.name}, group ${id}, ${when}`;
+      if (problem !== null) violations.report('W1', `${where}: ${problem}`);
+      if (!isDecided) totals.undecidedRecoveries += 1;
+      let first = 1;
+      let prevTerm = 0;
+      for (const { term, lastIndex } of log?.termEnds ?? []) {
+        const clash = group.chain.addStart(term, first, prevTerm);
+        if (clash !== null) violations.report('S3', `${where}: ${clash}`);
+        first = lastIndex + 1;
+        prevTerm = term;
+      }
+    }
+  }
+
+  // ── ends of lives ──────────────────────────────────────────────────────────────────────────────
+
+  #openFailed(life: Life, error: unknown): void {
+    if (this.#life !== life) return;
+    const { totals, violations } = this.#context;
+    if (!isInjected(error)) {
+      violations.report('W1', `${this.sim.name} cannot be started: ${describe(error)}`);
+      return;
+    }
+    totals.refusedOpenings += 1;
+    note(this.#context, this.sim.name, `refused to start: ${describe(error)}`);
+    this.#endLife(life);
+  }
+
+  #poisoned(life: Life, error: FlotillaError): void {
+    if (this.#life !== life) return;
+    const { totals, violations, world } = this.#context;
+    totals.poisonedHosts += 1;
+    note(this.#context, this.sim.name, `poisoned: ${describe(error)}`);
+    if (!isInjected(error)) {
+      violations.report('F1', `${this.sim.name} was poisoned: ${describe(error)}`);
+    }
+    const afterUs = this.#rng.fork(`poisoned ${life.number}`).between(0, 200_000);
+    world.kernel.schedule(afterUs, this.#owner, 'end of a poisoned host', () =>
+      this.#endLife(life),
+    );
+  }
+
+  /** As an operator would: the process ends, by itself or with its machine, and is started again a little later. */
+  #endLife(life: Life): void {
+    if (this.#life !== life || !this.sim.isRunning) return;
+    const rng = this.#rng.fork(`end ${life.number}`);
+    if (rng.chance(0.5)) this.sim.kill();
+    else this.sim.powerCut();
+    this.onDown();
+    const { kernel } = this.#context.world;
+    kernel.schedule(rng.between(10_000, 500_000), this.#owner, 'start again', () => this.start());
+  }
+
+  #info(line: string): void {
+    note(this.#context, this.sim.name, line);
+    // Where a frame is held up half-way for ten seconds, giving up on it is right.
+    if (line.startsWith('PROTOCOL_VIOLATION') && !line.includes('deadline')) {
+      this.#context.violations.report('P1', `${this.sim.name} says: ${line}`);
+    }
+  }
+
+  #countRecovery(host: Host): void {
+    const { totals } = this.#context;
+    const { verdict, carriedBatches } = host.recovery;
+    if (verdict === 'torn') totals.tornTails += 1;
+    totals.carriedBatches += carriedBatches;
+  }
+
+  #countMetrics(): void {
+    const host = this.#life?.host ?? null;
+    if (host === null) return;
+    const { totals } = this.#context;
+    const metrics = host.metrics();
+    totals.entriesApplied += metrics['entriesApplied'] ?? 0;
+    totals.walReads += metrics['walReads'] ?? 0;
+    totals.appendsQueued += metrics['appendsQueued'] ?? 0;
+  }
+
+  /** A replica that stopped by itself, and why; null = none. */
+  failedReplica(): string | null {
+    for (const [groupId, group] of this.#life?.groups ?? []) {
+      const { failure } = group;
+      if (failure !== null && failure.code !== 'WAL_POISONED') {
+        return `${this.sim.name}, group ${groupId}: ${describe(failure)}`;
+      }
+    }
+    return null;
+  }
+}
+
+/** Whether the disk error behind it was one of ours. */
+function isInjected(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && cause.code === 'EIO') return true;
+  }
+  return false;
+}
+
+export function describe(error: unknown): string {
+  if (error instanceof FlotillaError) {
+    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    return `${error.code}: ${error.message}${cause}`;
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function idOfAddress(remote: string): number {
+  return Number(/^127\.0\.0\.(\d+):/.exec(remote)?.[1] ?? 0);
+}

@@ -1,0 +1,378 @@
+// Everything about a run of the simulated cluster that is decided by chance, drawn from (seed, config) before the run
+// and kept as plain data: hosts, groups, tuning, every client's operations, the faults. A failing plan can be written
+// down, changed by hand, and made smaller by leaving faults, operations or groups out.
+
+import { type DiskLatency, defaultDiskLatency } from '../disk-faults.ts';
+import {
+  drawFaultSchedule,
+  type FaultKind,
+  type FaultSchedule,
+  type FaultWindow,
+  partitionLinks,
+} from '../fault-schedule.ts';
+import { SimRng } from '../sim-rng.ts';
+
+/** Options of all hosts of a run; units as in HostOptions. */
+export interface ClusterTuning {
+  readonly electionMsMin: number;
+  readonly electionMsMax: number;
+  readonly heartbeatMs: number;
+  readonly entryBytesMax: number;
+  readonly segmentBytes: number;
+  readonly cacheBytes: number;
+  readonly pendingBytesMax: number;
+  readonly groupPendingBytesMax: number;
+  readonly inflightMessagesMax: number;
+  readonly inflightBytesMax: number;
+  readonly appendBytesMax: number;
+}
+
+export interface HostPlan {
+  readonly id: number;
+  readonly preVote: boolean;
+  readonly checkQuorum: boolean;
+  /** Of its clock, 1 = true. */
+  readonly clockRate: number;
+}
+
+export interface GroupPlan {
+  readonly id: number;
+  readonly members: readonly number[];
+}
+
+export interface ClientOperation {
+  readonly kind: 'write' | 'read';
+  readonly group: number;
+  readonly key: number;
+  /** Of a write: bytes of its command. */
+  readonly bytes: number;
+  /** Pause before it. */
+  readonly afterUs: number;
+  /** The client gives up after this long. */
+  readonly patienceUs: number;
+  /** Time limit handed to the engine, 0 = none. */
+  readonly timeoutMs: number;
+}
+
+export interface ClientPlan {
+  readonly id: number;
+  readonly operations: readonly ClientOperation[];
+}
+
+export interface ClusterPlan {
+  readonly seed: number;
+  readonly config: string;
+  readonly hosts: readonly HostPlan[];
+  readonly groups: readonly GroupPlan[];
+  readonly tuning: ClusterTuning;
+  readonly clients: readonly ClientPlan[];
+  readonly faults: FaultSchedule;
+  readonly networkMode: 'frame' | 'byte';
+  readonly chaosOrder: boolean;
+  readonly forbidAmbient: boolean;
+  readonly poisonReceived: boolean;
+  readonly disk: DiskLatency;
+  /** Quiet time before the first fault. */
+  readonly warmupUs: number;
+}
+
+/** What a named config leaves to chance, as ranges; pairs are drawn with a uniform logarithm. */
+export interface ClusterConfig {
+  readonly name: string;
+  readonly says: string;
+  readonly hosts: readonly [number, number];
+  readonly groups: readonly [number, number];
+  readonly clients: readonly [number, number];
+  /** Writes and reads a second of all clients together, before waiting and retries. */
+  readonly operationsPerSecond: number;
+  readonly faultSeconds: number;
+  readonly faultKinds: readonly FaultKind[];
+  readonly kindChance: number;
+  /** At least one crash and one partition, whatever was drawn. */
+  readonly needsCrashAndCut: boolean;
+  /** Chance of a group to have fewer members than there are hosts. */
+  readonly smallGroupChance: number;
+  /** Chance of tiny windows and messages. */
+  readonly tinyChance: number;
+  readonly byteModeChance: number;
+}
+
+const allKinds: readonly FaultKind[] = [
+  'kill',
+  'powerCut',
+  'cut',
+  'clog',
+  'badLinks',
+  'reset',
+  'silentBreak',
+  'pause',
+  'slowDisk',
+  'diskStall',
+  'syncError',
+  'clockRate',
+  'wallJump',
+];
+
+const base: ClusterConfig = {
+  name: 'default',
+  says: '3-5 hosts, up to 16 groups, any faults, at least one crash and one partition',
+  hosts: [3, 5],
+  groups: [1, 16],
+  clients: [4, 10],
+  operationsPerSecond: 120,
+  faultSeconds: 20,
+  faultKinds: allKinds,
+  kindChance: 0.5,
+  needsCrashAndCut: true,
+  smallGroupChance: 0.15,
+  tinyChance: 0.4,
+  byteModeChance: 0.1,
+};
+
+const configs: readonly ClusterConfig[] = [
+  base,
+  {
+    ...base,
+    name: 'three',
+    says: '3 hosts with 8 groups of 3: the one that the speed of the simulator is measured with',
+    hosts: [3, 3],
+    groups: [8, 8],
+    clients: [6, 6],
+    smallGroupChance: 0,
+  },
+  {
+    ...base,
+    name: 'wide',
+    says: '3-5 hosts, 16-64 groups',
+    groups: [16, 64],
+    operationsPerSecond: 200,
+    faultSeconds: 15,
+  },
+  {
+    ...base,
+    name: 'long',
+    says: '120 seconds of faults',
+    faultSeconds: 120,
+    operationsPerSecond: 60,
+  },
+  {
+    ...base,
+    name: 'solo',
+    says: 'groups of one and two members, crashes and failing disks',
+    hosts: [3, 3],
+    groups: [3, 8],
+    smallGroupChance: 0.9,
+    faultKinds: ['kill', 'powerCut', 'slowDisk', 'diskStall', 'syncError'],
+    kindChance: 0.7,
+  },
+  {
+    ...base,
+    name: 'storm',
+    says: 'elections all the time: cuts, pauses, kills at short intervals, tiny windows',
+    groups: [1, 4],
+    faultKinds: ['kill', 'powerCut', 'cut', 'clog', 'reset', 'silentBreak', 'pause', 'badLinks'],
+    kindChance: 0.7,
+    tinyChance: 0.7,
+  },
+  {
+    ...base,
+    name: 'calm',
+    says: 'no faults at all',
+    faultKinds: [],
+    needsCrashAndCut: false,
+    faultSeconds: 10,
+  },
+];
+
+export const clusterConfigs: ReadonlyMap<string, ClusterConfig> = new Map(
+  configs.map((config) => [config.name, config]),
+);
+
+const second = 1_000_000;
+const kib = 1024;
+
+/** Draws the plan of a run. Throws RangeError for a config that is not there. */
+export function drawClusterPlan(seed: number, configName = 'default'): ClusterPlan {
+  const config = clusterConfigs.get(configName);
+  if (config === undefined) {
+    const names = [...clusterConfigs.keys()].join(', ');
+    throw new RangeError(`there is no config ${configName}; there are ${names}`);
+  }
+  const rng = new SimRng(seed).fork('cluster plan');
+  const shape = rng.fork('shape');
+  const hostCount = shape.logBetween(...config.hosts);
+  const hosts = drawHosts(shape, hostCount);
+  const groups = drawGroups(shape.fork('groups'), config, hostCount);
+  const tuning = drawTuning(rng.fork('tuning'), config);
+  const warmupUs = 1.5 * second + tuning.electionMsMax * 1500;
+  return {
+    seed,
+    config: configName,
+    hosts,
+    groups,
+    tuning,
+    clients: drawClients(rng.fork('clients'), config, groups, tuning, warmupUs),
+    faults: drawFaults(seed, rng.fork('faults'), config, hosts),
+    networkMode: shape.chance(config.byteModeChance) ? 'byte' : 'frame',
+    chaosOrder: shape.chance(0.5),
+    forbidAmbient: shape.chance(0.1),
+    poisonReceived: shape.chance(0.5),
+    disk: drawDisk(shape),
+    warmupUs,
+  };
+}
+
+function drawHosts(rng: SimRng, count: number): HostPlan[] {
+  const preVote = rng.chance(0.7);
+  const checkQuorum = rng.chance(0.7);
+  // Mixed settings, as during a rolling change of configuration.
+  const mixed = rng.chance(0.15);
+  const drifting = rng.chance(0.5);
+  return Array.from({ length: count }, (_, i) => ({
+    id: i + 1,
+    preVote: mixed ? rng.chance(0.5) : preVote,
+    checkQuorum: mixed ? rng.chance(0.5) : checkQuorum,
+    clockRate: drifting ? 0.9 + rng.float() * 0.2 : 1,
+  }));
+}
+
+function drawGroups(rng: SimRng, config: ClusterConfig, hostCount: number): GroupPlan[] {
+  const count = rng.logBetween(...config.groups);
+  return Array.from({ length: count }, (_, i) => {
+    const all = Array.from({ length: hostCount }, (_host, host) => host + 1);
+    if (!rng.chance(config.smallGroupChance)) return { id: i + 1, members: all };
+    const members = rng.shuffle(all).slice(0, rng.between(1, hostCount));
+    return { id: i + 1, members: members.sort((a, b) => a - b) };
+  });
+}
+
+function drawTuning(rng: SimRng, config: ClusterConfig): ClusterTuning {
+  const heartbeatMs = rng.logBetween(20, 100);
+  const electionMsMin = heartbeatMs * rng.between(3, 8);
+  const tiny = rng.chance(config.tinyChance);
+  const entryBytesMax = 64 * kib;
+  return {
+    heartbeatMs,
+    electionMsMin,
+    electionMsMax: electionMsMin * 2,
+    entryBytesMax,
+    segmentBytes: rng.chance(0.5) ? 512 * kib : 2048 * kib,
+    cacheBytes: 1024 * kib,
+    pendingBytesMax: tiny && rng.chance(0.3) ? 64 * kib : 1024 * kib,
+    groupPendingBytesMax: tiny && rng.chance(0.5) ? 8 * kib : 256 * kib,
+    inflightMessagesMax: tiny ? rng.logBetween(1, 8) : 256,
+    inflightBytesMax: tiny ? rng.logBetween(kib, 64 * kib) : 1024 * kib,
+    appendBytesMax: tiny ? rng.logBetween(kib, 16 * kib) : 256 * kib,
+  };
+}
+
+function drawDisk(rng: SimRng): DiskLatency {
+  const syncUs = rng.logBetween(500, 10_000);
+  return { ...defaultDiskLatency, syncUs: [100, syncUs] };
+}
+
+function drawClients(
+  rng: SimRng,
+  config: ClusterConfig,
+  groups: readonly GroupPlan[],
+  tuning: ClusterTuning,
+  warmupUs: number,
+): ClientPlan[] {
+  const count = rng.between(...config.clients);
+  const writeShare = 0.55 + rng.float() * 0.3;
+  const sizes = rng.pick(['small', 'mixed', 'large'] as const);
+  const bursts = rng.chance(0.4);
+  const meanUs = (count * second) / config.operationsPerSecond;
+  const durationUs = warmupUs + config.faultSeconds * second;
+  const patienceUs = Math.max(2 * second, tuning.electionMsMax * 6000);
+  return Array.from({ length: count }, (_, i) => {
+    const own = rng.fork(`client ${i + 1}`);
+    // Most clients stay with few groups, so that some groups see contention and all see traffic.
+    const home = own.pick(groups);
+    const operations: ClientOperation[] = [];
+    let atUs = 0;
+    for (let n = 0; atUs < durationUs; n++) {
+      const quiet = bursts && n % 50 === 49;
+      const afterUs = quiet ? second : Math.ceil(own.float() * 2 * meanUs);
+      atUs += afterUs;
+      const group = own.chance(0.5) ? home : own.pick(groups);
+      // Keys change over time: a short history is quick to check.
+      const key = own.below(3) + 10 * Math.floor(atUs / (8 * second));
+      operations.push({
+        kind: own.chance(writeShare) ? 'write' : 'read',
+        group: group.id,
+        key,
+        bytes: drawBytes(own, sizes),
+        afterUs,
+        patienceUs,
+        timeoutMs: own.chance(0.1) ? own.logBetween(1, 200) : 0,
+      });
+    }
+    return { id: i + 1, operations };
+  });
+}
+
+function drawBytes(rng: SimRng, sizes: 'small' | 'mixed' | 'large'): number {
+  const smallest = 24;
+  const large = rng.chance(sizes === 'large' ? 0.5 : sizes === 'mixed' ? 0.1 : 0.01);
+  return large ? rng.logBetween(512, 16 * kib) : rng.between(smallest, 128);
+}
+
+function drawFaults(
+  seed: number,
+  rng: SimRng,
+  config: ClusterConfig,
+  hosts: readonly HostPlan[],
+): FaultSchedule {
+  const names = hosts.map(({ id }) => hostName(id));
+  const durationUs = config.faultSeconds * second;
+  const drawn = drawFaultSchedule(seed, {
+    hosts: names,
+    durationUs,
+    kinds: config.faultKinds,
+    kindChance: config.kindChance,
+    betweenUs: [second, durationUs / 2],
+    downMax: rng.chance(0.3) ? hosts.length : Math.floor((hosts.length - 1) / 2),
+  });
+  const windows = drawn.windows.map((window) => shortened(window, rng, durationUs));
+  if (config.needsCrashAndCut) windows.push(...missing(windows, rng, names, durationUs));
+  windows.sort((a, b) => a.fromUs - b.fromUs);
+  return { ...drawn, windows };
+}
+
+/** Most windows are made to end well before the run: otherwise the long ones of a schedule leave little that runs. */
+function shortened(window: FaultWindow, rng: SimRng, durationUs: number): FaultWindow {
+  const keepsLength = rng.chance(0.2);
+  const lengthMax = rng.logBetween(200_000, durationUs / 3);
+  if (keepsLength || window.untilUs - window.fromUs <= lengthMax) return window;
+  return { ...window, untilUs: window.fromUs + lengthMax };
+}
+
+function missing(
+  windows: readonly FaultWindow[],
+  rng: SimRng,
+  names: readonly string[],
+  durationUs: number,
+): FaultWindow[] {
+  const added: FaultWindow[] = [];
+  const has = (...kinds: FaultKind[]): boolean =>
+    windows.some((window) => kinds.includes(window.fault.kind));
+  const span = (): { fromUs: number; untilUs: number } => {
+    const fromUs = rng.between(second, durationUs - 3 * second);
+    return { fromUs, untilUs: fromUs + rng.logBetween(200_000, 2 * second) };
+  };
+  if (!has('kill', 'powerCut')) {
+    const weights = { lost: rng.float(), kept: rng.float(), torn: rng.float(), zeros: rng.float() };
+    added.push({ ...span(), fault: { kind: 'powerCut', host: rng.pick(names), weights } });
+  }
+  if (!has('cut')) {
+    const shape = rng.pick(['halves', 'isolated', 'isolatedIn', 'isolatedOut'] as const);
+    const links = partitionLinks(shape, rng.shuffle([...names]), rng);
+    added.push({ ...span(), fault: { kind: 'cut', shape, links } });
+  }
+  return added;
+}
+
+export function hostName(id: number): string {
+  return `n${id}`;
+}

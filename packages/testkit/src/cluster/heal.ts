@@ -1,0 +1,141 @@
+// The end of a run: no faults any more, and everything must become well by itself.
+//
+//   L1  within 20 election time-outs every group has one leader, and its replicas equal logs, all applied, and states
+//   L2  sampled groups take 10 writes and 10 reads
+//   C1  what was applied anywhere is in the final state of every replica
+
+import type { GroupStatus } from '@flotilla/host';
+import type { ClusterClient } from './cluster-client.ts';
+import type { ClusterContext } from './cluster-context.ts';
+import type { ClusterHost } from './cluster-host.ts';
+import type { ClientOperation, GroupPlan } from './cluster-plan.ts';
+
+const second = 1_000_000;
+const pollUs = 20_000;
+/** Connections stand again after this long: the pause between two dials, and time for handshakes. */
+const reconnectUs: number = 2 * second;
+/** Hosts that were down or slow are back after this long. */
+const restartUs: number = 60 * second;
+const groupsSampled = 4;
+const operationsSampled = 10;
+
+export class Healing {
+  readonly #context: ClusterContext;
+  readonly #hosts: readonly ClusterHost[];
+  readonly #client: ClusterClient;
+
+  constructor(context: ClusterContext, hosts: readonly ClusterHost[], client: ClusterClient) {
+    this.#context = context;
+    this.#hosts = hosts;
+    this.#client = client;
+  }
+
+  /** To be called with every fault undone. */
+  async run(): Promise<void> {
+    const { plan, violations } = this.#context;
+    const pending = this.#hosts.map(({ sim }) => sim.disk.callCount);
+    const isBack = (): string | null => {
+      const host = this.#hosts.find(
+        ({ isServing, sim }, i) => !isServing || sim.disk.oldestInFlight <= (pending[i] as number),
+      );
+      return host === undefined ? null : `${host.sim.name} does not serve`;
+    };
+    if (!(await this.#within(restartUs, 'F1', isBack))) return;
+    const limitUs = 20 * plan.tuning.electionMsMax * 1000 + reconnectUs;
+    if (!(await this.#within(limitUs, 'L1', () => this.#unequal()))) return;
+    await this.#serve();
+    if (violations.first !== null) return;
+    if (!(await this.#within(limitUs, 'L1', () => this.#unequal()))) return;
+    this.#checkFinalStates();
+  }
+
+  /** Waits until `what` answers null; where it does not in time, its answer is the violation. */
+  async #within(
+    limitUs: number,
+    invariant: 'F1' | 'L1',
+    what: () => string | null,
+  ): Promise<boolean> {
+    const { world, violations } = this.#context;
+    const untilUs = world.kernel.nowUs + limitUs;
+    for (;;) {
+      const problem = what();
+      if (violations.first !== null) return false;
+      if (problem === null) return true;
+      if (world.kernel.nowUs >= untilUs) {
+        const text = `${limitUs / second} s after the last fault: ${problem}`;
+        violations.report(invariant, text);
+        return false;
+      }
+      await this.#client.sleep(pollUs);
+    }
+  }
+
+  #unequal(): string | null {
+    for (const group of this.#context.plan.groups) {
+      const problem = this.#unequalGroup(group);
+      if (problem !== null) return problem;
+    }
+    return null;
+  }
+
+  #unequalGroup({ id, members }: GroupPlan): string | null {
+    const statuses: GroupStatus[] = [];
+    for (const member of members) {
+      const group = this.#hosts[member - 1]?.group(id);
+      if (group === undefined) return `host ${member} has no group ${id}`;
+      statuses.push(group.status());
+    }
+    const [first] = statuses as [GroupStatus];
+    const leaders = statuses.filter(({ role }) => role === 'leader').length;
+    const isEqual = statuses.every(
+      ({ term, lastIndex, commitIndex, appliedIndex, leader }) =>
+        term === first.term &&
+        leader === first.leader &&
+        lastIndex === first.lastIndex &&
+        commitIndex === lastIndex &&
+        appliedIndex === lastIndex,
+    );
+    if (leaders === 1 && isEqual) return null;
+    return `group ${id} is ${statuses.map(describeStatus).join(' | ')}`;
+  }
+
+  async #serve(): Promise<void> {
+    const { plan, world, violations } = this.#context;
+    const rng = world.kernel.rng.fork('heal');
+    const sampled = rng.shuffle([...plan.groups]).slice(0, groupsSampled);
+    for (const { id } of sampled) {
+      for (let i = 0; i < 2 * operationsSampled; i++) {
+        const operation: ClientOperation = {
+          kind: i % 2 === 0 ? 'write' : 'read',
+          group: id,
+          key: 1_000_000,
+          bytes: 32,
+          afterUs: 0,
+          patienceUs: 5 * second,
+          timeoutMs: 0,
+        };
+        if (await this.#client.perform(operation)) continue;
+        violations.report('L2', `group ${id}: a ${operation.kind} is not served`);
+        return;
+      }
+    }
+  }
+
+  #checkFinalStates(): void {
+    const { plan, ledger, violations } = this.#context;
+    for (const { id, members } of plan.groups) {
+      for (const member of members) {
+        const machine = this.#hosts[member - 1]?.machine(id);
+        const last = ledger.lastIndex(id);
+        if ((machine?.appliedIndex ?? 0) === last) continue;
+        const text = `group ${id}: host ${member} ends at ${machine?.appliedIndex}, ${last} was applied elsewhere`;
+        violations.report('C1', text);
+      }
+    }
+  }
+}
+
+function describeStatus(status: GroupStatus): string {
+  const { role, term, leader, lastIndex, commitIndex, appliedIndex } = status;
+  return `${role} of term ${term} (leader ${leader}), last ${lastIndex}, committed ${commitIndex}, applied ${appliedIndex}`;
+}

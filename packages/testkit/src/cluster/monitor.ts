@@ -1,0 +1,77 @@
+// Looks at every replica of a run at short intervals through its public status, as an operator's dashboard would:
+//
+//   S1  whoever says that it leads is the only one of its term
+//   S8  applied <= committed <= last
+//   S9  term, commit index and applied index of a life never fall
+//   F1  no replica stops by itself
+
+import type { GroupStatus } from '@flotilla/host';
+import type { ClusterContext } from './cluster-context.ts';
+import type { ClusterHost } from './cluster-host.ts';
+
+const intervalUs = 100_000;
+
+interface Seen {
+  readonly life: number;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+}
+
+export class Monitor {
+  readonly #context: ClusterContext;
+  readonly #hosts: readonly ClusterHost[];
+  readonly #seen: Map<string, Seen> = new Map();
+
+  constructor(context: ClusterContext, hosts: readonly ClusterHost[]) {
+    this.#context = context;
+    this.#hosts = hosts;
+  }
+
+  start(): void {
+    const { kernel } = this.#context.world;
+    const owner = kernel.owner('monitor');
+    const tick = (): void => {
+      this.look();
+      kernel.schedule(intervalUs, owner, 'monitor', tick);
+    };
+    tick();
+  }
+
+  look(): void {
+    for (const host of this.#hosts) {
+      const failed = host.failedReplica();
+      if (failed !== null) this.#context.violations.report('F1', `a replica stopped: ${failed}`);
+      for (const { id } of host.groupPlans) {
+        const group = host.group(id);
+        if (group !== undefined) this.#judge(host, group.status());
+      }
+    }
+  }
+
+  #judge(host: ClusterHost, status: GroupStatus): void {
+    const { violations, witness } = this.#context;
+    const { groupId, role, term, commitIndex, appliedIndex, lastIndex } = status;
+    if (role === 'failed' || role === 'closed') return;
+    const where = `${host.sim.name}, group ${groupId}`;
+    if (role === 'leader') witness.onLeader(host.id, groupId, term);
+    if (!(appliedIndex <= commitIndex && commitIndex <= lastIndex)) {
+      const order = `applied ${appliedIndex}, committed ${commitIndex}, last ${lastIndex}`;
+      violations.report('S8', `${where}: ${order}`);
+    }
+    const key = `${host.id}/${groupId}`;
+    const life = host.sim.lives;
+    const before = this.#seen.get(key);
+    if (before?.life === life) {
+      const fell =
+        term < before.term ||
+        commitIndex < before.commitIndex ||
+        appliedIndex < before.appliedIndex;
+      if (fell) {
+        const now = { life, term, commitIndex, appliedIndex };
+        violations.report('S9', `${where}: ${JSON.stringify(before)}, then ${JSON.stringify(now)}`);
+      }
+    }
+    this.#seen.set(key, { life, term, commitIndex, appliedIndex });
+  }
+}

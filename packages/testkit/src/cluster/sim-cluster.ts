@@ -1,0 +1,190 @@
+// One run of real hosts in simulation, from its plan to its verdict: start, work, faults, healing, and the checks of the
+// whole history. The same plan gives the same trace on every machine.
+//
+// `pass` means that nothing was violated and every check came to a verdict; a linearizability check that ran out of
+// steps, or a run that did not come to its end, is a violation of T1 or C2, never a pass.
+
+import { FaultInjector } from '../fault-injector.ts';
+import { checkLinearizable } from '../linearizability.ts';
+import { describeRegisterOperation, HistoryRecorder, registerModel } from '../register-model.ts';
+import type { SimHost } from '../sim-world.ts';
+import { SimWorld } from '../sim-world.ts';
+import { ClusterClient, type History } from './cluster-client.ts';
+import type { ClusterContext } from './cluster-context.ts';
+import { ClusterHost, describe } from './cluster-host.ts';
+import { type ClusterPlan, hostName } from './cluster-plan.ts';
+import { Healing } from './heal.ts';
+import { Ledger } from './ledger.ts';
+import { Monitor } from './monitor.ts';
+import { newTotals, type Totals } from './totals.ts';
+import { type Violation, ViolationLog } from './violation.ts';
+import { Witness } from './witness.ts';
+
+export interface ClusterResult {
+  readonly seed: number;
+  readonly config: string;
+  readonly verdict: 'pass' | 'violation';
+  readonly violation: Violation | null;
+  readonly events: number;
+  readonly simulatedSeconds: number;
+  readonly traceHash: string;
+  readonly totals: Totals;
+  /** Of a violation: latest events and what hosts said last. */
+  readonly report: string;
+}
+
+const second = 1_000_000;
+/** Time for healing, the longest waits in it together. */
+const healUsMax: number = 400 * second;
+const eventsMax = 60_000_000;
+
+export function runCluster(plan: ClusterPlan): Promise<ClusterResult> {
+  return new ClusterRun(plan).run();
+}
+
+class ClusterRun {
+  readonly #plan: ClusterPlan;
+  readonly #world: SimWorld;
+  readonly #context: ClusterContext;
+  readonly #hosts: ClusterHost[];
+  readonly #injector: FaultInjector;
+  readonly #history: History;
+  readonly #violations: ViolationLog;
+
+  constructor(plan: ClusterPlan) {
+    this.#plan = plan;
+    const { seed, chaosOrder, forbidAmbient, networkMode, poisonReceived, disk } = plan;
+    const world = new SimWorld({
+      seed,
+      chaosOrder,
+      forbidAmbient,
+      network: { mode: networkMode, poisonReceived },
+      disk: { latency: disk, callLogMax: 0 },
+    });
+    this.#world = world;
+    const { kernel } = world;
+    const totals = newTotals();
+    const violations = new ViolationLog(
+      () => kernel.nowUs,
+      () => kernel.stop(),
+    );
+    this.#violations = violations;
+    const witness = new Witness(violations, totals, {
+      onVoteSent: (host) => this.#hosts[host - 1]?.voteSent(),
+    });
+    const ledger = new Ledger(violations, {
+      onFirstApplied: (groupId, index, term) => witness.onApplied(groupId, index, term),
+    });
+    for (const { id, members } of plan.groups) witness.addGroup(id, members);
+    this.#context = { plan, world, totals, violations, ledger, witness, info: [] };
+    this.#history = new HistoryRecorder(() => kernel.nowUs);
+    this.#hosts = plan.hosts.map((host) => {
+      const address = `127.0.0.${host.id}`;
+      const sim = world.addHost(hostName(host.id), { address, clock: { rate: host.clockRate } });
+      sim.disk.surgery.putDirectory('/data');
+      return new ClusterHost(this.#context, host, sim);
+    });
+    const keeper = (sim: SimHost): ClusterHost => {
+      const host = this.#hosts.find((each) => each.sim === sim);
+      if (host === undefined) throw new Error(`nobody keeps ${sim.name}`);
+      return host;
+    };
+    this.#injector = new FaultInjector(world, {
+      onDown: (sim) => keeper(sim).onDown(),
+      onUp: (sim) => keeper(sim).start(),
+    });
+  }
+
+  async run(): Promise<ClusterResult> {
+    try {
+      await this.#carryOut();
+    } catch (error) {
+      this.#violations.report('X1', `an event of the simulation threw: ${describe(error)}`);
+    }
+    const violation = this.#violations.first;
+    const { kernel } = this.#world;
+    return {
+      seed: this.#plan.seed,
+      config: this.#plan.config,
+      verdict: violation === null ? 'pass' : 'violation',
+      violation,
+      events: kernel.eventCount,
+      simulatedSeconds: kernel.nowUs / second,
+      traceHash: kernel.traceHash,
+      totals: this.#context.totals,
+      report: violation === null ? '' : [...this.#context.info, kernel.report()].join('\n'),
+    };
+  }
+
+  async #carryOut(): Promise<void> {
+    const { plan } = this.#context;
+    for (const host of this.#hosts) host.start();
+    new Monitor(this.#context, this.#hosts).start();
+    const clients = plan.clients.map(
+      ({ id }) => new ClusterClient(id, this.#context, this.#hosts, this.#history),
+    );
+    const isDone = this.#watch(
+      Promise.all(clients.map((client, i) => client.run(plan.clients[i]?.operations ?? []))),
+    );
+    await this.#until(() => false, plan.warmupUs);
+    this.#injector.arm(plan.faults);
+    await this.#until(() => false, plan.faults.durationUs);
+    this.#undoFaults();
+    await this.#until(isDone, healUsMax);
+    if (!isDone()) this.#violations.report('T1', 'the clients did not come to an end');
+    if (this.#violations.first !== null) return;
+    const healer = new ClusterClient(
+      plan.clients.length + 1,
+      this.#context,
+      this.#hosts,
+      this.#history,
+    );
+    const isHealed = this.#watch(new Healing(this.#context, this.#hosts, healer).run());
+    await this.#until(isHealed, healUsMax);
+    if (!isHealed()) this.#violations.report('T1', 'healing did not come to an end');
+    for (const host of this.#hosts) host.onDown();
+    if (this.#violations.first === null) this.#checkHistory();
+  }
+
+  /** Runs the kernel until the condition holds, a violation is found or the time is over. */
+  async #until(condition: () => boolean, durationUs: number): Promise<void> {
+    if (this.#violations.first !== null) return;
+    const { kernel } = this.#world;
+    const untilUs = kernel.nowUs + durationUs;
+    const end = await kernel.runAsync(condition, { untilUs, eventsMax });
+    if (end === 'budget') this.#violations.report('T1', `${eventsMax} events were not enough`);
+  }
+
+  #watch(work: Promise<unknown>): () => boolean {
+    let isDone = false;
+    work.then(
+      () => {
+        isDone = true;
+      },
+      (error: unknown) => this.#violations.report('X1', describe(error)),
+    );
+    return () => isDone;
+  }
+
+  #undoFaults(): void {
+    this.#injector.healAll();
+    for (const { sim } of this.#hosts) sim.disk.clearFaults();
+    const { totals } = this.#context;
+    const { installed } = this.#injector;
+    totals.kills += installed.get('kill') ?? 0;
+    totals.powerCuts += installed.get('powerCut') ?? 0;
+    totals.partitions += installed.get('cut') ?? 0;
+    totals.connectionResets += (installed.get('reset') ?? 0) + (installed.get('silentBreak') ?? 0);
+    for (const count of installed.values()) totals.faultWindows += count;
+  }
+
+  #checkHistory(): void {
+    const checked = checkLinearizable(registerModel(), this.#history.history());
+    if (checked.verdict === 'ok') return;
+    const lines =
+      checked.verdict === 'violation'
+        ? checked.counterExample.map((operation) => `  ${describeRegisterOperation(operation)}`)
+        : [`  no verdict within ${checked.steps} steps`];
+    this.#violations.report('C2', [`key ${checked.key}:`, ...lines].join('\n'));
+  }
+}

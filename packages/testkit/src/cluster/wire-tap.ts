@@ -1,0 +1,151 @@
+// A host's Net that shows every Raft message at the moment at which the host hands it to its connection: what was
+// written may leave, so that is when a promise is made. Bytes pass through untouched.
+
+import {
+  blockBytesAt,
+  blockCount,
+  blockFirstIndex,
+  frameHeaderAt,
+  frameHeaderBytes,
+  frameKinds,
+  recordHeadAt,
+  recordHeadBytes,
+  u32At,
+} from '@flotilla/codec';
+import { Message, messageKinds } from '@flotilla/core';
+import {
+  messageBytesAt,
+  messageGroupId,
+  messageSharedAt,
+  readMessage,
+} from '@flotilla/host/testing';
+import type { Callback, Conn, ConnHandlers, Done, Listener, Net } from '@flotilla/io';
+import { concatenate } from '../byte-runs.ts';
+
+/** One block of entries in an append that leaves. */
+export interface SentBlock {
+  readonly firstIndex: number;
+  readonly count: number;
+  /** Its CRC: over group, indexes, term and bytes. */
+  readonly crc: number;
+}
+
+export interface WireEvents {
+  /** `message` is valid until the call returns and names no addressee: `remote` is where it goes. Only appends have blocks. */
+  onMessage(remote: string, groupId: number, message: Message, blocks: readonly SentBlock[]): void;
+  onUnreadable(what: string): void;
+}
+
+export class TappedNet implements Net {
+  readonly #net: Net;
+  readonly #events: WireEvents;
+
+  constructor(net: Net, events: WireEvents) {
+    this.#net = net;
+    this.#events = events;
+  }
+
+  listen(
+    address: string,
+    accept: (conn: Conn) => ConnHandlers | null,
+    callback: Callback<Listener>,
+  ): void {
+    const tapped = (conn: Conn): ConnHandlers | null => accept(new TappedConn(conn, this.#events));
+    this.#net.listen(address, tapped, callback);
+  }
+
+  dial(address: string, handlers: ConnHandlers): Conn {
+    return new TappedConn(this.#net.dial(address, handlers), this.#events);
+  }
+}
+
+class TappedConn implements Conn {
+  readonly #conn: Conn;
+  readonly #events: WireEvents;
+  readonly #message: Message = new Message();
+
+  constructor(conn: Conn, events: WireEvents) {
+    this.#conn = conn;
+    this.#events = events;
+  }
+
+  get remote(): string {
+    return this.#conn.remote;
+  }
+  get pendingBytes(): number {
+    return this.#conn.pendingBytes;
+  }
+  pauseReading(): void {
+    this.#conn.pauseReading();
+  }
+  resumeReading(): void {
+    this.#conn.resumeReading();
+  }
+  end(): void {
+    this.#conn.end();
+  }
+  destroy(): void {
+    this.#conn.destroy();
+  }
+
+  write(buffers: readonly Uint8Array[], written?: Done): boolean {
+    this.#look(buffers.length === 1 ? (buffers[0] as Uint8Array) : concatenate(buffers));
+    return this.#conn.write(buffers, written);
+  }
+
+  /** The transport writes whole frames. */
+  #look(bytes: Uint8Array): void {
+    let at = 0;
+    while (at < bytes.length) {
+      const header = bytes.length - at < frameHeaderBytes ? null : frameHeaderAt(bytes, at);
+      const end = at + frameHeaderBytes + (header?.bodyBytes ?? 0);
+      if (header === null || end > bytes.length) {
+        this.#events.onUnreadable('a write that is not whole frames');
+        return;
+      }
+      const bodyAt = at + frameHeaderBytes;
+      if (header.kind === frameKinds.append) {
+        const headsEnd = bodyAt + u32At(bytes, bodyAt);
+        this.#records(bytes, bodyAt + 8, headsEnd, end);
+      } else if (header.kind === frameKinds.control || header.kind === frameKinds.appendAnswer) {
+        this.#records(bytes, bodyAt, end, end);
+      }
+      at = end;
+    }
+  }
+
+  #records(bytes: Uint8Array, from: number, headsEnd: number, end: number): void {
+    const message = this.#message;
+    for (let at = from; at < headsEnd; ) {
+      const recordBytes = messageBytesAt(bytes, at, headsEnd);
+      if (recordBytes === 0 || !readMessage(bytes, at, message)) {
+        this.#events.onUnreadable('a frame with an unreadable message');
+        return;
+      }
+      let blocks: readonly SentBlock[] = [];
+      if (message.kind === messageKinds.append && message.lastIndex > message.prevIndex) {
+        blocks = blocksOf(bytes, headsEnd + messageSharedAt(bytes, at), end, message);
+      }
+      this.#events.onMessage(this.#conn.remote, messageGroupId(bytes, at), message, blocks);
+      at += recordBytes;
+    }
+  }
+}
+
+/** The blocks from `at` on up to the message's last index; ends early where they are not what they should be. */
+function blocksOf(bytes: Uint8Array, at: number, end: number, message: Message): SentBlock[] {
+  const blocks: SentBlock[] = [];
+  let recordAt = at;
+  for (let next = message.prevIndex + 1; next <= message.lastIndex; ) {
+    const head = recordHeadAt(bytes, recordAt, end);
+    const blockAt = recordAt + recordHeadBytes;
+    if (head === null || blockAt + blockBytesAt(bytes, blockAt) > end) break;
+    const firstIndex = blockFirstIndex(bytes, blockAt);
+    const count = blockCount(bytes, blockAt);
+    if (firstIndex + count <= next) break;
+    blocks.push({ firstIndex, count, crc: u32At(bytes, blockAt + 24) });
+    recordAt += head.recLen;
+    next = firstIndex + count;
+  }
+  return blocks;
+}
