@@ -39,12 +39,20 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
     4 * pageBytes,
     2 ** 34,
   );
-  const batchBytesSoft = whole('batchBytesSoft', options.batchBytesSoft ?? 4 * mib, 1, 32 * mib);
   const entryBytesMax = whole(
     'entryBytesMax',
     options.entryBytesMax ?? 8 * mib,
     1,
     batchBodyBytesMax - mib,
+  );
+  // In a small segment, what its largest entry leaves.
+  const softRoom = segmentBytes - 2 * pageBytes - entryBytesMax - turnSlackBytes;
+  const softDefault = Math.min(4 * mib, Math.max(1, softRoom));
+  const batchBytesSoft = whole(
+    'batchBytesSoft',
+    options.batchBytesSoft ?? softDefault,
+    1,
+    32 * mib,
   );
   const slabDefault = Math.min(mib, alignUp(segmentBytes, pageBytes));
   const slabBytes = whole('slabBytes', options.slabBytes ?? slabDefault, pageBytes, 64 * mib);
