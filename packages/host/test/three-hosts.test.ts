@@ -110,7 +110,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(hosts.map((host) => host?.close()));
+  await Promise.all(hosts.map((host) => host?.close() ?? Promise.resolve()));
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -141,7 +141,7 @@ describe('three hosts', () => {
   it('start again from their logs after a clean stop, and go on', async () => {
     await open(4, true);
     for (let groupId = 1; groupId <= 4; groupId++) await write(groupId, 'before');
-    await Promise.all(hosts.map((host) => host?.close()));
+    await Promise.all(hosts.map((host) => host?.close() ?? Promise.resolve()));
     machines.clear();
     await open(4, false);
     for (let groupId = 1; groupId <= 4; groupId++) {

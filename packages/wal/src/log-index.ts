@@ -195,6 +195,21 @@ export class LogIndex {
     return true;
   }
 
+  /**
+   * Fills foundSegSlot and foundOffset with the place of the group's last run; false where it has none. Cheaper than
+   * find(), for who wants the memory and not the entry.
+   */
+  findTail(slot: number): boolean {
+    const chunk = this.groups.tailChunk[slot] as number;
+    if (chunk === none) return false;
+    const words = this.runs.page(chunk);
+    const base = this.runs.baseOf(chunk);
+    const at = base + chunkHeadWords + ((words[base + 2] as number) - 1) * runWords;
+    this.foundSegSlot = words[at + 2] as number;
+    this.foundOffset = (words[at + 3] as number) * 8;
+    return true;
+  }
+
   /** After a successful find(): the same for the next run of the group; false at the end of its log. */
   findNext(slot: number): boolean {
     const last = this.groups.last[slot] as number;

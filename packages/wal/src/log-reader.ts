@@ -45,6 +45,16 @@ export class LogReader {
     return true;
   }
 
+  /** Reads a few bytes of the group's newest record and of its index; see Wal.touch. */
+  touch(slot: number): number {
+    const found = this.#index;
+    if (!found.findTail(slot)) return 0;
+    const slab = this.#slabAt(this.#segments.at(found.foundSegSlot), found.foundOffset);
+    if (slab === null) return 0;
+    const at = found.foundOffset - slab.fileStart;
+    return (slab.bytes[at] as number) + (slab.bytes[at + 64] ?? 0) + (slab.bytes[at + 128] ?? 0);
+  }
+
   load(
     slot: number,
     index: number,

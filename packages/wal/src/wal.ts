@@ -425,6 +425,10 @@ export class WalLog implements Wal {
 
   // --- Reading -------------------------------------------------------------------------------------------------------
 
+  touch(slot: number): number {
+    return this.#reader.touch(slot);
+  }
+
   lookup(slot: number, index: number, ref: RecordRef): boolean {
     return this.#reader.lookup(slot, index, ref);
   }
