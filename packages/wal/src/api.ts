@@ -118,6 +118,8 @@ export interface Wal {
   readonly walBytes: number;
   /** No room for more entries; other records are still taken. */
   readonly isFull: boolean;
+  /** Longest record that a segment of this log holds, head included. */
+  readonly recordBytesMax: number;
   /** Bytes laid and not yet durable: the host refuses proposals above its cap. */
   readonly pendingBytes: number;
   /** Set once a write or sync failed: nothing is durable any more after that. */

@@ -100,7 +100,7 @@ export class WalLog implements Wal {
   readonly #states: StateRecords;
   readonly #reader: LogReader;
   /** Longest record that any segment of this log can hold. */
-  readonly #recordBytesMax: number;
+  readonly recordBytesMax: number;
 
   /** Records were laid since the last endTurn: the turn that laid them closes its batch itself. */
   #isInTurn = false;
@@ -166,7 +166,7 @@ export class WalLog implements Wal {
     );
     this.durablePosition = this.#stager.end;
     this.#turnMs = world.clock.monotonicMs();
-    this.#recordBytesMax = Math.min(
+    this.recordBytesMax = Math.min(
       batchBodyBytesMax,
       settings.segmentBytes - 2 * pageBytes - batchHeaderBytes,
     );
@@ -292,7 +292,7 @@ export class WalLog implements Wal {
       throw new RangeError(`a block of ${count} entries cannot have ${blockBytes} bytes`);
     }
     const recLen = entriesRecordBytes(blockBytes);
-    if (recLen > this.#recordBytesMax || (count > 1 && blockBytes > blockBytesMax)) {
+    if (recLen > this.recordBytesMax || (count > 1 && blockBytes > blockBytesMax)) {
       throw new RangeError(`a block of ${count} entries and ${blockBytes} bytes is too large`);
     }
     if (firstIndex === last + 1) {
