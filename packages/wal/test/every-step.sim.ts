@@ -113,7 +113,7 @@ describe('after opening', () => {
     const log = host.open({ cacheBytes: 0 });
     const slot = openGroup(log, 1);
     for (let index = 1; index <= 20; index++) {
-      append(log, slot, index, ['x'.repeat(index % 2 === 0 ? 15_000 : 10)]);
+      append(log, slot, index, ['x'.repeat(index % 3 === 0 ? 10 : 15_000)]);
       host.sync(log);
     }
     host.close(log);

@@ -3,6 +3,7 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { afterAll } from 'vitest';
 import {
   blockBytesOf,
   blockHeaderBytes,
@@ -30,8 +31,16 @@ export const small = {
   cacheBytes: 64 * 1024,
 } as const;
 
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
+});
+
+/** A path where nothing is yet, in a folder of its own that goes away with the test file. */
 export function tempDir(): string {
-  return path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-wal-')), 'wal');
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-wal-'));
+  folders.push(folder);
+  return path.join(folder, 'wal');
 }
 
 export class LogUnderTest {
