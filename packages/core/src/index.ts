@@ -5,3 +5,4 @@ export type { CoreEvent } from './event.ts';
 export type { LogView } from './log-view.ts';
 export { Message, type MessageKind, MessageList, messageKinds } from './message.ts';
 export { type ProgressView, RaftCore } from './raft-core.ts';
+export { votersMax } from './state.ts';

@@ -85,7 +85,7 @@ export class ApplyQueue {
     const commitIndex = replica.core.commitIndex;
     const ref = this.#ref;
     let bytes = 0;
-    while (replica.appliedIndex < commitIndex && !replica.isLoading && !replica.isFailed) {
+    while (replica.appliedIndex < commitIndex && !replica.isLoading && !replica.isEnded) {
       const next = replica.appliedIndex + 1;
       if (!this.#wal.lookup(replica.slot, next, ref)) {
         this.#load(replica, next);

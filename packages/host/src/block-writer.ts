@@ -16,7 +16,7 @@ import {
 } from '@flotilla/codec';
 import type { Wal } from '@flotilla/wal';
 import { copyBytes } from './incoming-append.ts';
-import type { SubmissionBatch } from './port.ts';
+import { type SubmissionBatch, submissionKinds } from './port.ts';
 import type { Replica } from './replica.ts';
 
 export class BlockWriter {
@@ -30,6 +30,8 @@ export class BlockWriter {
   payloadBytes = 0;
   /** Of the last writeChain: the first command that was over the group's share, or -1. */
   restOfChain = -1;
+  /** Of the last writeChain: whether that command belongs to the same proposeMany as the last one that was laid. */
+  isRunCut = false;
 
   constructor(wal: Wal) {
     this.#wal = wal;
@@ -53,16 +55,19 @@ export class BlockWriter {
     let index = first;
     let at = head;
     let laidBytes = 0;
+    let lastLaid = head;
     while (at >= 0) {
       // Measure a block, then write it.
       let count = 0;
       let payloadBytes = 0;
       let end = at;
+      let last = at;
       while (end >= 0) {
         const length = lengths[end] as number;
         if (count > 0 && blockBytesOf(count + 1, payloadBytes + length) > blockBytesMax) break;
         count++;
         payloadBytes += length;
+        last = end;
         end = next[end] as number;
       }
       laidBytes += blockBytesOf(count, payloadBytes);
@@ -70,9 +75,11 @@ export class BlockWriter {
       this.#writeBlock(replica, batch, at, { firstIndex: index, count, term, payloadBytes });
       this.payloadBytes += payloadBytes;
       index += count;
+      lastLaid = last;
       at = end;
     }
     this.restOfChain = at;
+    this.isRunCut = at >= 0 && batch.kinds[lastLaid] === submissionKinds.proposePart;
     return index - first;
   }
 

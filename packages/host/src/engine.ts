@@ -23,7 +23,7 @@ import type { CallTable } from './calls.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { EngineCounters } from './metrics.ts';
 import { LiveFrames } from './live-frames.ts';
-import { PeerLink } from './peer-link.ts';
+import { PeerLink, type PeerLinkEvents } from './peer-link.ts';
 import { PersistQueue } from './persist-queue.ts';
 import {
   CompletionBatch,
@@ -54,6 +54,9 @@ const smallIdMax = 65_536;
 /** Bytes laid and not durable above which a turn takes no proposals. */
 const walPendingBytesMax = 64 << 20;
 
+/** The same above which a follower takes no entries. */
+const walHeldBytesMax = 2 * walPendingBytesMax;
+
 const notLeader = statusOf('NOT_LEADER');
 const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
 const walFull = statusOf('WAL_FULL');
@@ -72,7 +75,6 @@ interface PositionWait {
 export interface EngineOptions {
   readonly clock: Clock;
   readonly calls: CallTable;
-  readonly entryBytesMax: number;
   /** The identity that a vote for this node names. */
   readonly voteIdentity: (nodeId: number) => VoteIdentity;
   readonly onInfo: (line: string) => void;
@@ -81,7 +83,7 @@ export interface EngineOptions {
   readonly onPeerIdentity: (nodeId: number, instance: number) => void;
 }
 
-export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEvents {
+export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEvents, PeerLinkEvents {
   readonly counters: EngineCounters = new EngineCounters();
   open: SubmissionBatch = new SubmissionBatch();
   readonly #options: EngineOptions;
@@ -159,7 +161,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   attachPeer(peer: Peer): void {
-    const link = new PeerLink(peer, this.#wal, this.counters, () => this.wake());
+    const link = new PeerLink(peer, this.#wal, this.counters, this);
     this.#links.push(link);
     this.#linkByNode.set(peer.nodeId, link);
   }
@@ -186,14 +188,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
     this.#apply.add(replica);
-    this.#readClock();
-    for (const link of this.#links) {
-      if (!replica.members.includes(link.peer.nodeId)) continue;
-      this.#step(replica, {
-        kind: link.peer.isUp('append') ? 'peerBack' : 'peerLost',
-        nodeId: link.peer.nodeId,
-      });
-    }
     this.wake();
   }
 
@@ -215,7 +209,15 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#isStopped = true;
     this.#wheel.stop();
     this.#failAll(closed, null);
-    for (const replica of this.#replicas) replica.stateMachine.close?.();
+    for (const replica of this.#replicas) {
+      try {
+        replica.stateMachine.close?.();
+      } catch (error) {
+        this.#options.onInfo(
+          `the state machine of group ${replica.groupId} failed to close: ${String(error)}`,
+        );
+      }
+    }
   }
 
   // ── the turn ───────────────────────────────────────────────────────────────────────────────────
@@ -228,9 +230,9 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#handleLaneChanges();
     this.#stepPersisted();
     this.#wheel.takeDue(nowMs, (replica) => {
-      if (replica.isFailed) return Infinity;
+      if (replica.isEnded) return Infinity;
       this.#step(replica, this.#tick);
-      return replica.isFailed ? Infinity : replica.core.deadlineMs;
+      return replica.isEnded ? Infinity : replica.core.deadlineMs;
     });
     this.#takeSubmissions();
     for (const link of this.#links) if (link.hasWork) link.flush(this.#scratch);
@@ -286,20 +288,22 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   #stepPersisted(): void {
-    const due = this.#persist.takeDue();
-    if (due === null) return;
-    const event = this.#persisted;
-    for (let i = 0; i < due.count; i++) {
-      if (i % touchedAhead === 0) this.#touch(due.replicas, i, due.count);
-      const replica = due.replicas[i] as Replica;
-      if (replica.isFailed) continue;
-      event.term = due.numbers[4 * i] as number;
-      event.votedFor = due.numbers[4 * i + 1] as number;
-      event.index = due.numbers[4 * i + 2] as number;
-      event.indexTerm = due.numbers[4 * i + 3] as number;
-      this.#step(replica, event);
+    for (;;) {
+      const due = this.#persist.takeDue();
+      if (due === null) return;
+      const event = this.#persisted;
+      for (let i = 0; i < due.count; i++) {
+        if (i % touchedAhead === 0) this.#touch(due.replicas, i, due.count);
+        const replica = due.replicas[i] as Replica;
+        if (replica.isFailed) continue;
+        event.term = due.numbers[4 * i] as number;
+        event.votedFor = due.numbers[4 * i + 1] as number;
+        event.index = due.numbers[4 * i + 2] as number;
+        event.indexTerm = due.numbers[4 * i + 3] as number;
+        this.#step(replica, event);
+      }
+      this.#persist.recycle(due);
     }
-    this.#persist.recycle(due);
   }
 
   #takeSubmissions(): void {
@@ -350,14 +354,23 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   /** Seals the commands that arrived for a group into blocks and steps its core; what is over its share waits a turn. */
   #propose(replica: Replica, batch: SubmissionBatch): void {
-    const head = replica.chainHead;
+    const core = replica.core;
+    const isLeader = core.role === 'leader';
+    const isTaken = isLeader && !replica.isEnded && !this.#wal.isFull;
+    let head = replica.chainHead;
     replica.chainHead = -1;
     replica.chainTail = -1;
-    const core = replica.core;
-    if (replica.isFailed) return this.#refuseChain(batch, head, groupFatal, 0);
-    if (core.role !== 'leader') return this.#refuseChain(batch, head, notLeader, core.leader);
-    if (this.#wal.isFull) return this.#refuseChain(batch, head, walFull, 0);
-    this.#live.makeRoom();
+    if (replica.cutTerm > 0) {
+      if (!isTaken || core.term !== replica.cutTerm) head = this.#giveUpCut(replica, batch, head);
+      replica.cutTerm = 0;
+      if (head < 0) return;
+    }
+    if (replica.isEnded) {
+      return this.#refuseChain(batch, head, replica.isFailed ? groupFatal : closed, 0);
+    }
+    if (!isLeader) return this.#refuseChain(batch, head, notLeader, core.leader);
+    if (!isTaken) return this.#refuseChain(batch, head, walFull, 0);
+    this.#live.makeRoom(batch.lengths[head] as number);
     const first = core.lastIndex + 1;
     const written = this.#blocks.writeChain(
       replica,
@@ -371,10 +384,25 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
       this.open.addFrom(batch, rest);
     }
+    if (this.#blocks.isRunCut) replica.cutTerm = core.term;
     this.counters.proposalsTaken += written;
     this.#proposed.count = written;
     this.#proposed.bytes = this.#blocks.payloadBytes;
     this.#step(replica, this.#proposed);
+  }
+
+  /**
+   * The rest of a proposeMany cannot follow its first part: its caller is told that the outcome is unknown, for a part of
+   * it may be committed. Answers what comes behind it in the chain.
+   */
+  #giveUpCut(replica: Replica, batch: SubmissionBatch, head: number): number {
+    replica.cutTerm = 0;
+    let at = head;
+    while (at >= 0 && (batch.tickets[at] as number) === noTicket) at = batch.next[at] as number;
+    if (at < 0) return -1;
+    this.counters.outcomesUnknown++;
+    this.#completions.add(batch.tickets[at] as number, outcomeUnknown, 0, 0, null);
+    return batch.next[at] as number;
   }
 
   #refuseChain(batch: SubmissionBatch, head: number, status: number, leader: number): void {
@@ -539,13 +567,18 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.counters.unknownGroupMessages++;
       return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
     }
-    if (messageToGeneration(bytes, at) !== memberGeneration || replica.isFailed) {
+    if (messageToGeneration(bytes, at) !== memberGeneration || replica.isEnded) {
       this.counters.messagesDropped++;
       return null;
     }
     message.from = peer.nodeId;
     message.to = 0;
     if (message.kind === append) {
+      if (message.lastIndex > message.prevIndex && this.#wal.pendingBytes > walHeldBytesMax) {
+        // The disk does not keep up. The leader finds the gap by its next empty append.
+        this.counters.messagesDropped++;
+        return null;
+      }
       const sharedAt = frame.headsEnd + messageSharedAt(bytes, at);
       const problem = this.#incoming.check(
         message,
@@ -553,7 +586,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
         bytes,
         sharedAt,
         frame.end,
-        this.#options.entryBytesMax,
+        this.#wal.recordBytesMax,
       );
       if (problem !== null) {
         this.counters.messagesDropped++;
@@ -601,6 +634,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   onPeerIdentity(peer: Peer, instance: number): void {
     this.#options.onPeerIdentity(peer.nodeId, instance);
+  }
+
+  onInfo(line: string): void {
+    this.#options.onInfo(line);
   }
 
   onProblem(error: FlotillaError): void {
@@ -662,7 +699,11 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     const batch = this.open;
     for (let i = 0; i < batch.count; i++) {
       const ticket = batch.tickets[i] as number;
-      if (ticket !== noTicket) this.#completions.add(ticket, status, 0, 0, null);
+      if (ticket === noTicket) continue;
+      const replica = this.#replicas[batch.groups[i] as number] as Replica;
+      const isCut = replica.cutTerm > 0 && batch.kinds[i] === submissionKinds.propose;
+      if (isCut) replica.cutTerm = 0;
+      this.#completions.add(ticket, isCut ? outcomeUnknown : status, 0, 0, null);
     }
     batch.clear();
     const ended = error ?? new FlotillaError('CLOSED', 'the host is closed');

@@ -4,7 +4,7 @@
 // listens. Groups found in the log stand still until createGroup() gives each its state machine again. Everything that
 // can fail is said as a FlotillaError; nothing here ends the process.
 
-import { RaftCore } from '@flotilla/core';
+import { RaftCore, votersMax } from '@flotilla/core';
 import { createNodeWorld, FlotillaError, type World } from '@flotilla/io';
 import { openTransport, type Transport } from '@flotilla/transport';
 import {
@@ -74,7 +74,6 @@ export class Host {
     const engine = new Engine({
       clock: world.clock,
       calls,
-      entryBytesMax: numbers.entryBytesMax,
       voteIdentity: (nodeId) => identities.get(nodeId) ?? noVote,
       onInfo,
       onPoisoned: (error) => options.onPoisoned?.(error),
@@ -127,6 +126,7 @@ export class Host {
   async createGroup(options: GroupOptions): Promise<RaftGroup> {
     const { groupId, members } = options;
     if (this.#closing !== null) throw new FlotillaError('CLOSED', 'the host is closed');
+    if (this.#wal.poisoned !== null) throw this.#wal.poisoned;
     this.#checkGroup(options);
     const recovered = this.#recovered.get(groupId);
     const slot =
@@ -141,7 +141,6 @@ export class Host {
           { groupId, stored, asked: members },
         );
       }
-      this.#recovered.delete(groupId);
     }
     const view = new GroupView();
     const number = this.#engine.replicaCount;
@@ -159,6 +158,7 @@ export class Host {
       this.#calls,
       this.#numbers.entryBytesMax,
     );
+    this.#recovered.delete(groupId);
     this.#handles.set(groupId, handle);
     this.#engine.addReplica(replica);
     if (recovered === undefined) {
@@ -234,6 +234,9 @@ export class Host {
       throw new FlotillaError('GROUP_EXISTS', `group ${groupId} runs on this host already`, {
         groupId,
       });
+    }
+    if (members.length > votersMax) {
+      throw new RangeError(`a group has at most ${votersMax} members, not ${members.length}`);
     }
     const known = new Set([this.nodeId, ...this.#options.peers.map((peer) => peer.nodeId)]);
     const unknown = members.filter((nodeId) => !known.has(nodeId));

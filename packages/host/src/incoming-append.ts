@@ -37,7 +37,8 @@ export class IncomingAppend {
 
   /**
    * Checks that the records from `at` on are ENTRIES of this group that hold the indexes prevIndex+1..lastIndex of the
-   * message without a hole, all of entriesTerm, each block sound and within `entryBytesMax`. Answers why not, or null.
+   * message without a hole, all of entriesTerm, each block sound and no longer than `recordBytesMax`. (Not than entryBytesMax, which may have been
+   * lowered since the entry was written.) Answers why not, or null.
    */
   check(
     message: Message,
@@ -45,7 +46,7 @@ export class IncomingAppend {
     bytes: Uint8Array,
     at: number,
     end: number,
-    entryBytesMax: number,
+    recordBytesMax: number,
   ): string | null {
     this.#bytes = bytes;
     this.#records = 0;
@@ -75,9 +76,8 @@ export class IncomingAppend {
       if (count > 1 && blockBytesAt(bytes, blockAt) > blockBytesMax) {
         return 'a block of several entries is too long';
       }
-      if (count === 1 && blockBytesAt(bytes, blockAt) > blockBytesOf(1, entryBytesMax)) {
-        return 'an entry exceeds entryBytesMax';
-      }
+      if (head.recLen > recordBytesMax)
+        return 'an entry is longer than a log segment here can hold';
       this.#recordsAt[this.#records++] = recordAt;
       recordAt += head.recLen;
       next = first + count;

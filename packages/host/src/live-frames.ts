@@ -1,6 +1,7 @@
 // The part of the stream that a turn's live append frames share: the records that leaders on this host laid since the
 // last flush, sent to every peer as they stand in the slab behind a small head of its own.
 
+import { blockBytesMax } from '@flotilla/codec';
 import { AssertionFailure } from '@flotilla/io';
 import type { Wal } from '@flotilla/wal';
 import type { BlockWriter } from './block-writer.ts';
@@ -21,11 +22,17 @@ export class LiveFrames {
     this.#links = links;
   }
 
-  /** Before a group lays its blocks: sends what is there where there is enough of it. */
-  makeRoom(): void {
+  /**
+   * Before a group lays its blocks, the first command of which has `nextBytes`: sends what is there where there is
+   * enough of it, or where a large command comes, before which the log may fill a whole slab.
+   */
+  makeRoom(nextBytes: number): void {
     if (this.#from < 0) return;
-    if (this.#to - this.#from > bytesMax || this.#links.some((link) => link.isLiveFull))
-      this.flush();
+    const isFull =
+      this.#to - this.#from > bytesMax ||
+      nextBytes > blockBytesMax ||
+      this.#links.some((link) => link.isLiveFull);
+    if (isFull) this.flush();
   }
 
   /** A group laid these blocks. */
@@ -42,12 +49,14 @@ export class LiveFrames {
   /** Sends the live frames of all peers. */
   flush(): void {
     if (this.#from < 0) return;
-    const ranges: Uint8Array[] = [];
-    if (!this.#wal.rangesBetween(this.#from, this.#to, ranges)) {
-      throw new AssertionFailure('the records of this turn have left memory');
-    }
-    for (const link of this.#links) link.sendLive(this.#from, this.#to, ranges);
+    const from = this.#from;
+    const to = this.#to;
     this.#from = -1;
     this.#to = -1;
+    const ranges: Uint8Array[] = [];
+    if (!this.#wal.rangesBetween(from, to, ranges)) {
+      throw new AssertionFailure('the records of this turn have left memory');
+    }
+    for (const link of this.#links) link.sendLive(from, to, ranges);
   }
 }

@@ -25,6 +25,16 @@ export const frameBytesTarget: number = 1 << 20;
 /** Appends being read from disk at a time for one peer. */
 const queueLoadsMax = 64;
 const queueLengthMax = 65_536;
+/** What a frame holds besides one message's records. */
+const frameSlackBytes = 1024;
+
+export interface PeerLinkEvents {
+  /** Something was loaded: a turn should come. */
+  wake(): void;
+  /** A record that a follower needs cannot be read. */
+  failReplica(replica: Replica, cause: unknown): void;
+  onInfo(line: string): void;
+}
 
 /** Records of one frame under construction. */
 class RecordBuffer {
@@ -118,15 +128,15 @@ export class PeerLink {
   #queue: QueuedAppend[] = [];
   /** Appends being read from disk now. */
   #loads = 0;
-  readonly #onLoaded: () => void;
+  readonly #events: PeerLinkEvents;
   /** Something here is to be sent at the end of this turn. */
   hasWork = false;
 
-  constructor(peer: Peer, wal: Wal, counters: EngineCounters, onLoaded: () => void) {
+  constructor(peer: Peer, wal: Wal, counters: EngineCounters, events: PeerLinkEvents) {
     this.peer = peer;
     this.#wal = wal;
     this.#counters = counters;
-    this.#onLoaded = onLoaded;
+    this.#events = events;
   }
 
   /** Whether a live append of this replica may leave in this turn's frame. */
@@ -147,13 +157,15 @@ export class PeerLink {
   sendLive(from: number, to: number, ranges: readonly Uint8Array[]): void {
     const live = this.#live;
     if (live.records === 0) return;
+    this.#flushGathered(); // older entries of the same groups go first
+    const { records, used } = live;
+    live.clear();
     const wal = this.#wal;
     wal.pin(from, to);
-    const taken = this.peer.sendAppend(live.records, live.bytes, live.used, ranges, () =>
+    const taken = this.peer.sendAppend(records, live.bytes, used, ranges, () =>
       wal.unpin(from, to),
     );
     if (!taken) wal.unpin(from, to);
-    live.clear();
   }
 
   /** Takes an append whose bytes are not this turn's, or that may not leave now. */
@@ -174,7 +186,12 @@ export class PeerLink {
   /** Takes an answer that leaves when this turn's end is durable. */
   hold(message: Message, address: Addressing, kind: number): void {
     let frame = kind === frameKinds.appendAnswer ? this.#heldAnswers : this.#heldControl;
-    if (frame === null || frame.buffer.isFull) {
+    if (
+      frame === null ||
+      frame.buffer.isFull ||
+      frame.connection !== this.peer.appendConnection ||
+      frame.instance !== this.peer.instance
+    ) {
       frame = this.#spareHeld.pop() ?? new HeldFrame();
       frame.kind = kind;
       frame.position = Infinity;
@@ -272,7 +289,8 @@ export class PeerLink {
     const ref = this.#ref;
     const { prevIndex, lastIndex } = message;
     if (lastIndex > prevIndex) {
-      this.#makeRoom(this.#wal.bytesBetween(replica.slot, prevIndex + 1, lastIndex));
+      const bytes = this.#wal.bytesBetween(replica.slot, prevIndex + 1, lastIndex);
+      if (!this.#makeRoom(bytes, replica)) return true;
     }
     const sharedStart = this.#gatheredUsed;
     let index = message.prevIndex + 1;
@@ -288,10 +306,22 @@ export class PeerLink {
     return true;
   }
 
-  /** Sends what is gathered where `bytes` more would make the frame larger than frames should be. */
-  #makeRoom(bytes: number): void {
+  /**
+   * Sends what is gathered where `bytes` more would make the frame larger than frames should be. False where no frame
+   * that this peer takes can hold them: the message is dropped, and somebody is told.
+   */
+  #makeRoom(bytes: number, replica: Replica): boolean {
+    if (bytes + frameSlackBytes > this.peer.frameBytesMax) {
+      if (replica.isTooLargeTold) return false;
+      replica.isTooLargeTold = true;
+      this.#events.onInfo(
+        `group ${replica.groupId} has an entry of ${bytes} bytes that host ${this.peer.nodeId} takes no frame for: raise entryBytesMax on all hosts`,
+      );
+      return false;
+    }
     if (this.#gatheredUsed > 0 && this.#gatheredUsed + bytes > frameBytesTarget)
       this.#flushGathered();
+    return true;
   }
 
   #addGathered(message: Message, address: Addressing, sharedStart: number): void {
@@ -347,7 +377,13 @@ export class PeerLink {
     message.clear();
     item.fill(message);
     if (loaded === null) return this.#gather(message, replica);
-    this.#makeRoom(loaded.reduce((bytes, ref) => bytes + ref.recLen, 0));
+    if (
+      !this.#makeRoom(
+        loaded.reduce((bytes, ref) => bytes + ref.recLen, 0),
+        replica,
+      )
+    )
+      return true;
     const sharedStart = this.#gatheredUsed;
     for (const ref of loaded) this.#copyRecord(ref);
     this.#addGathered(message, replica.address, sharedStart);
@@ -368,18 +404,19 @@ export class PeerLink {
       if (item.isDead) return;
       item.loaded ??= [];
       if (error !== null || ref.lastIndex < index) {
-        // The replica learns of damage when it applies or is asked again; this message is given up.
         item.isDead = true;
         item.replica.queuedAppends--;
         this.#queue = this.#queue.filter((other) => other !== item);
-        this.#onLoaded();
+        this.hasWork = true;
+        if (error !== null && !item.replica.isEnded) this.#events.failReplica(item.replica, error);
+        this.#events.wake();
         return;
       }
       item.loaded.push(ref);
       if (ref.lastIndex < item.lastIndex) this.#load(item, ref.lastIndex + 1);
       else {
         this.hasWork = true;
-        this.#onLoaded();
+        this.#events.wake();
       }
     });
   }

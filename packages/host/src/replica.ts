@@ -44,6 +44,10 @@ export class Replica implements WheelItem {
   persistTurn = 0;
   persistPlace = 0;
   wasLeader = false;
+  /** An operator was told that an entry of it fits no frame. */
+  isTooLargeTold = false;
+  /** A proposeMany was cut after a part was laid in this term; the rest may only follow in the same one. 0 = none. */
+  cutTerm = 0;
   /** It stopped for good: nothing is stepped or applied any more. */
   isFailed = false;
   /** Failed, or its host is closed. */
