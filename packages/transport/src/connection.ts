@@ -18,12 +18,15 @@ export const frameMs = 10_000;
 /** So long a refused connection may take to read why. */
 const lingerMs = 1000;
 
+/** `them`: in good order; `nobody`: it broke. */
+export type ClosedBy = 'us' | 'them' | 'nobody';
+
 export interface ConnectionOwner {
   /** A dialled connection stands. */
   onOpen(connection: Connection): void;
   onFrame(connection: Connection, frame: ReceivedFrame): void;
   onDrain(connection: Connection): void;
-  onClosed(connection: Connection, reason: string): void;
+  onClosed(connection: Connection, reason: string, by: ClosedBy): void;
 }
 
 export class Connection implements ConnHandlers, FrameSink, Lodger {
@@ -137,7 +140,9 @@ export class Connection implements ConnHandlers, FrameSink, Lodger {
 
   onClose(error: IoError | null): void {
     this.#gone();
-    if (!this.#closed) this.#finish(error === null ? 'closed by the other side' : error.message);
+    if (this.#closed) return;
+    if (error === null) this.#finish('closed by the other side', 'them');
+    else this.#finish(error.message, 'nobody');
   }
 
   onFrame(frame: ReceivedFrame): void {
@@ -184,13 +189,13 @@ export class Connection implements ConnHandlers, FrameSink, Lodger {
     this.#frameTimer = clock.at(this.#frameBegunMs + frameMs, () => this.#onFrameDue());
   }
 
-  #finish(reason: string): void {
+  #finish(reason: string, by: ClosedBy = 'us'): void {
     this.#closed = true;
     this.#reader.stop();
     this.#cancelHandshakeTimer();
     this.#frameTimer?.cancel();
     this.#frameTimer = null;
-    this.#owner.onClosed(this, reason);
+    this.#owner.onClosed(this, reason, by);
   }
 
   /** The socket stands no longer, or is about to. */

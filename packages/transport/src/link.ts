@@ -5,11 +5,13 @@
 //    one turn later, never from inside the call, and always before the lane is told to be up again.
 // 3. A failed or lost connection is dialled again after the backoff's next value, a rejected one after refusedMs at least;
 //    the backoff starts anew after each handshake that succeeded.
+// 4. A lane that breaks takes the other one with it: the side that accepted it cannot dial, and the side that dialled it
+//    may never write on it again, and so never learn that it is gone. Of the other lane's end it learns.
 
 import { crc32, frameHeaderBytes, frameKinds, putFrameHeader, putU32 } from '@flotilla/codec';
 import type { Done, Timer } from '@flotilla/io';
 import type { Lane, ReceivedFrame } from './api.ts';
-import { Connection, type ConnectionOwner } from './connection.ts';
+import { type ClosedBy, Connection, type ConnectionOwner } from './connection.ts';
 import { type Context, ourHello } from './context.ts';
 import { appendPrefixBytes, kindSet } from './frame-reader.ts';
 import { decodeHello, decodeReject, encodeHello, type Hello, laneNumbers } from './handshake.ts';
@@ -40,6 +42,8 @@ export class Link implements ConnectionOwner {
   /** A write answered false and the drain has not come yet. */
   #isOverMark = false;
   #connections = 0;
+  /** A newer connection is taking the place of the living one: the lane is not lost. */
+  #isReplacing = false;
   /** The lane went down and the host has not been told. */
   #untoldReason: string | null = null;
   /** The last refusal that was reported, so that a repeated one is not. */
@@ -102,7 +106,11 @@ export class Link implements ConnectionOwner {
   /** Takes over a connection whose handshake is done; the one that lived, if any, makes room. */
   adopt(connection: Connection, hello: Hello): void {
     const replaced = this.#living;
-    if (replaced !== null) this.#replace(replaced, hello);
+    if (replaced !== null) {
+      this.#isReplacing = true;
+      this.#replace(replaced, hello);
+      this.#isReplacing = false;
+    }
     connection.promote(this, hello, kindsOf[this.lane]);
     this.#living = connection;
     this.#connections += 1;
@@ -184,7 +192,7 @@ export class Link implements ConnectionOwner {
     if (this.lane === 'append' && !this.#context.closed) this.#context.events.onDrain(this.#peer);
   }
 
-  onClosed(connection: Connection, reason: string): void {
+  onClosed(connection: Connection, reason: string, by: ClosedBy): void {
     if (connection === this.#candidate) {
       this.#candidate = null;
       this.#dialLater();
@@ -195,6 +203,9 @@ export class Link implements ConnectionOwner {
     this.#untoldReason = reason;
     this.#context.world.clock.nextTurn(() => this.#tellDown());
     this.#dialLater();
+    // Whoever dials knows of what it closed itself, and of what the other side closed behind its back it does not.
+    const isKnown = by === (this.#isDialler ? 'us' : 'them');
+    if (!isKnown && !this.#isReplacing) this.#peer.laneLost(this.lane, reason);
   }
 
   #dial(): void {

@@ -113,6 +113,12 @@ export class PeerState implements Peer, KnownPeer {
     return isBound;
   }
 
+  /** The lane's connection is gone, and the other side may not know: it learns of the other lane's end. */
+  laneLost(lane: Lane, reason: string): void {
+    const other = lane === 'control' ? this.append : this.control;
+    other.living?.close(reason);
+  }
+
   /** Tells the host about a connection that was adopted. */
   announce(connection: Connection, link: Link, isBound: boolean): void {
     const { events } = this.#context;

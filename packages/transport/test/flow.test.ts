@@ -387,7 +387,22 @@ describe('reconnecting', () => {
       expect(appends.map((line) => line.split(' ')[0])).toEqual(
         Array.from({ length: 11 }, (_, i) => (i % 2 === 0 ? 'up' : 'down')),
       );
-      expect(host.transport.counters.reconnects).toBe(5);
+      // Both lanes, each time: the side that did not close it knows no better than that it broke.
+      expect(host.transport.counters.reconnects).toBe(10);
     }
+  });
+
+  it('an append lane that broke at the accepting side alone stands again, though nobody writes on it', () => {
+    const world = new MemoryWorld();
+    const [a, b] = openPair(world);
+    const { dialled, accepted } = world.net.pairs[1] as (typeof world.net.pairs)[number];
+    accepted.isClosed = true;
+    accepted.handlers.onClose(new Error('ETIMEDOUT'));
+    world.clock.run(10);
+    expect(dialled.isClosed).toBe(true);
+    world.clock.run(600);
+    expect([a.peer(2).isUp('append'), b.peer(1).isUp('append')]).toEqual([true, true]);
+    expect([a.peer(2).isUp('control'), b.peer(1).isUp('control')]).toEqual([true, true]);
+    expect([a.transport.sockets, b.transport.sockets]).toEqual([2, 2]);
   });
 });
