@@ -49,7 +49,7 @@ describe('SimRng', () => {
   test('ranges include both ends and nothing outside', () => {
     const rng = new SimRng(5);
     const seen = new Set(Array.from({ length: 500 }, () => rng.between(3, 6)));
-    expect([...seen].sort()).toEqual([3, 4, 5, 6]);
+    expect([...seen].sort((a, b) => a - b)).toEqual([3, 4, 5, 6]);
     const logs = Array.from({ length: 500 }, () => rng.logBetween(1, 512));
     expect(Math.min(...logs)).toBeGreaterThanOrEqual(1);
     expect(Math.max(...logs)).toBeLessThanOrEqual(512);

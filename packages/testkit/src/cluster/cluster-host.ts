@@ -169,7 +169,7 @@ export class ClusterHost {
     this.#context.totals.recoveriesChecked += 1;
     this.#judge(recovered, 'after a crash');
     if (!rng.chance(0.3)) return;
-    const difference = this.#probe.differenceAfterCrash(image, rng.fork('again'), recovered);
+    const difference = this.#probe.differenceAfterCrash(image, rng.fork('again'));
     if (difference === null) return;
     this.#context.violations.report('W2', `${this.sim.name}: ${difference}`);
   }

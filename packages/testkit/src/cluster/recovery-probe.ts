@@ -87,13 +87,18 @@ export class RecoveryProbe {
     return recovered;
   }
 
-  /** Recovers once more behind a crash in the middle of recovery. Answers what is different, or null. */
-  differenceAfterCrash(image: DiskImage, rng: SimRng, first: Recovered): string | null {
+  /**
+   * Cuts the power over the image, then recovers twice: in one go, and with a second power cut in the middle. Answers
+   * what is different, or null.
+   */
+  differenceAfterCrash(image: DiskImage, rng: SimRng): string | null {
     const queue = new QueueScheduler();
     const disk = SimDisk.fromImage(image, rng.fork('disk'), queue);
+    disk.crash();
+    const first = this.recover(disk.image(), rng.fork('first'), false);
     disk.crashAfter(rng.logBetween(1, 400));
     recover(disk, queue, rng, this.#options);
-    // Where recovery was through before that operation, the crash comes behind it.
+    // Where recovery was through before that operation, the cut comes behind it.
     disk.crash();
     const second = recover(disk, queue, rng.fork('second'), this.#options);
     if (second === null) throw new Error('a recovery without faults did not come to an end');

@@ -26,6 +26,8 @@ export interface AckPromise {
 /** What one replica has told others. */
 export class ReplicaPromises {
   term = 0;
+  /** By addressee: the newest term it was told. Replies to several may be released together, so only this is in order. */
+  readonly termTold: Map<number, number> = new Map();
   /** The newest term it voted in, and for whom. */
   voteTerm = 0;
   votedFor = 0;
@@ -111,7 +113,7 @@ export class Witness {
     // A pre-vote names a term that nobody has taken.
     const isProspective =
       kind === messageKinds.preVote || (kind === messageKinds.preVoteAnswer && granted);
-    if (!isProspective) this.#termSent(host, groupId, group, term);
+    if (!isProspective) this.#termSent(host, to, groupId, group, term);
     switch (kind) {
       case messageKinds.append:
         this.#leads(host, groupId, group, term);
@@ -154,12 +156,14 @@ export class Witness {
     promises.term = Math.max(promises.term, term);
   }
 
-  #termSent(host: number, groupId: number, group: GroupWitness, term: number): void {
+  #termSent(host: number, to: number, groupId: number, group: GroupWitness, term: number): void {
     const promises = group.promises(host);
-    if (term < promises.term) {
-      const message = `host ${host}, group ${groupId}: sends term ${term} after term ${promises.term}`;
+    const before = promises.termTold.get(to) ?? 0;
+    if (term < before) {
+      const message = `host ${host}, group ${groupId}: sends term ${term} to ${to} after term ${before}`;
       this.#violations.report('S9', message);
     }
+    promises.termTold.set(to, term);
     promises.term = Math.max(promises.term, term);
   }
 
