@@ -56,12 +56,12 @@ export class ExpirySweeper {
     for (const key of due) entry.argumentText(key);
     entry.stamp(nowMs, 0);
     this.#busy.add(groupId);
-    const done = (): void => {
+    const finish = (): void => {
       this.#busy.delete(groupId);
     };
     // Whatever goes wrong, the keys stay due.
-    group.propose(entry.bytes.subarray(0, entry.length)).then(done, (error: unknown) => {
-      done();
+    group.propose(entry.bytes.subarray(0, entry.length)).then(finish, (error: unknown) => {
+      finish();
       if (!(error instanceof FlotillaError)) this.#services.counters.internalFailures++;
     });
     entry.shrink();

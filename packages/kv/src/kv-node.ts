@@ -166,7 +166,7 @@ export class KvNode {
       options.processFigures ?? ((): ProcessFigures => ({ pid: 0, rssBytes: 0, heapBytes: 0 }));
     const { clock } = host.world;
     const held = new HeldLanes(clock);
-    const flusher = new Flusher();
+    const flusher = new Flusher(clock);
     const limits: ServerLimits = { ...defaultLimits, ...options.limits };
     const services: KvServices = {
       clock,

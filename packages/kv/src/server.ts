@@ -22,10 +22,12 @@ const refusal = '-ERR max number of clients reached\r\n';
 
 /** The two duties of a server that lanes and sessions call: given to KvServices. */
 export class Flusher {
+  readonly #clock: KvServices['clock'];
   #dirty: Session[] = [];
   readonly #flushAll: () => void;
 
-  constructor() {
+  constructor(clock: KvServices['clock']) {
+    this.#clock = clock;
     this.#flushAll = () => {
       const sessions = this.#dirty;
       this.#dirty = [];
@@ -39,8 +41,9 @@ export class Flusher {
   schedule(session: Session): void {
     if (session.isFlushScheduled) return;
     session.isFlushScheduled = true;
-    // Completions of one turn run as microtasks one after the other; this one comes behind those that are queued.
-    if (this.#dirty.push(session) === 1) queueMicrotask(this.#flushAll);
+    // By the next turn all completions of this one have run, and all sockets that were readable have been read: what
+    // they answer to one client goes out in one write.
+    if (this.#dirty.push(session) === 1) this.#clock.nextTurn(this.#flushAll);
   }
 }
 

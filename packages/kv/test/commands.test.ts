@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { nodeHexOf } from '../src/index.ts';
-import { startCluster, TestClient, type TestCluster } from './harness.ts';
+import { startCluster, type TestClient, type TestCluster } from './harness.ts';
 
 let cluster: TestCluster;
 let client: TestClient;

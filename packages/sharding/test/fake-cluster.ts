@@ -14,7 +14,7 @@ import type {
 import { type Clock, type ErrorCode, FlotillaError, type Timer } from '@flotilla/io';
 import type { GroupHost } from '../src/index.ts';
 
-/** Time that passes only when the test says so. */
+/** Time that passes only when the test says so. Turns take none of it: they come as soon as what is ready has run. */
 export class ManualClock implements Clock {
   #nowMs = 1_000;
   #timers: { dueMs: number; callback: () => void }[] = [];
@@ -39,7 +39,7 @@ export class ManualClock implements Clock {
   }
 
   nextTurn(callback: () => void): void {
-    this.at(this.#nowMs, callback);
+    setImmediate(callback);
   }
 
   /** Lets `ms` pass, firing timers in order; promises settle in between. */
@@ -59,9 +59,9 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Lets all promises that can settle do so. */
+/** Lets all promises that can settle do so, and the turns that follow from them: a write takes one to its reply. */
 export async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 export class FakeBatch implements ApplyBatch {
