@@ -1,3 +1,5 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createLog, noVote, openLog, tempDir } from './harness.ts';
 
@@ -94,5 +96,25 @@ describe('a log that is opened again', () => {
       code: 'IDENTITY_MISMATCH',
     });
     await (await openLog({ directory, instance: 77 })).close();
+  });
+
+  it('WF50: is locked on a real disk as long as it is open, and LOCK names the epoch', async () => {
+    const directory = tempDir();
+    const log = await createLog(directory);
+    await expect(openLog({ directory })).rejects.toMatchObject({ code: 'WAL_LOCKED' });
+    const note = JSON.parse(fs.readFileSync(path.join(directory, 'LOCK'), 'utf8'));
+    expect(note).toMatchObject({ epoch: 1, instance: 77 });
+    await log.close();
+    const again = await openLog({ directory });
+    expect(again.wal.epoch).toBe(2);
+    await again.close();
+  });
+
+  it('refuses options that cannot work, all problems at once', async () => {
+    const options = { directory: tempDir(), create: true, instance: 1 };
+    const refusal = openLog({ ...options, segmentBytes: 64 * 1024, entryBytesMax: 0 });
+    await expect(refusal).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+    const error = await refusal.catch((reason) => reason);
+    expect(error.details.problems.length).toBeGreaterThan(1);
   });
 });
