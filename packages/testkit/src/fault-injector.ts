@@ -2,7 +2,13 @@
 // process is like at a moment follows from all windows that are open then, so any of them can be left out.
 
 import { type CrashWeights, randomCrash } from './disk-crash.ts';
-import type { Fault, FaultKind, FaultSchedule, FaultWindow } from './fault-schedule.ts';
+import {
+  type Fault,
+  type FaultKind,
+  type FaultSchedule,
+  type FaultWindow,
+  takesDown,
+} from './fault-schedule.ts';
 import type { SimOwner } from './sim-kernel.ts';
 import type { LinkState } from './sim-link.ts';
 import type { SimHost, SimWorld } from './sim-world.ts';
@@ -69,6 +75,10 @@ export class FaultInjector {
         return this.#takeDown(this.#world.host(fault.host), null);
       case 'powerCut':
         return this.#takeDown(this.#world.host(fault.host), fault.weights);
+      case 'powerCutInWrite':
+        return this.#ifRunning(fault.host, (host) => {
+          host.disk.crashAfter(fault.operation, () => this.#takeDown(host, fault.weights));
+        });
       case 'cut':
       case 'clog':
       case 'badLinks':
@@ -119,8 +129,10 @@ export class FaultInjector {
     const { fault } = window;
     switch (fault.kind) {
       case 'kill':
-      case 'powerCut': {
+      case 'powerCut':
+      case 'powerCutInWrite': {
         const host = this.#world.host(fault.host);
+        if (fault.kind === 'powerCutInWrite') host.disk.crashAfter(Number.POSITIVE_INFINITY);
         if (host.isRunning || this.#isHeldDown(fault.host)) return;
         this.#hooks.onUp(host);
         return this.#settleHost(fault.host);
@@ -140,7 +152,7 @@ export class FaultInjector {
 
   #isHeldDown(host: string): boolean {
     return this.#openFaults().some(
-      (fault) => (fault.kind === 'kill' || fault.kind === 'powerCut') && fault.host === host,
+      (fault) => takesDown(fault.kind) && 'host' in fault && fault.host === host,
     );
   }
 

@@ -18,6 +18,13 @@ export type Fault =
   | { readonly kind: 'kill'; readonly host: string }
   /** The power goes; the host starts again at the window's end. */
   | { readonly kind: 'powerCut'; readonly host: string; readonly weights: CrashWeights }
+  /** The power goes in the middle of the host's n-th disk operation from the window's beginning, if that comes. */
+  | {
+      readonly kind: 'powerCutInWrite';
+      readonly host: string;
+      readonly operation: number;
+      readonly weights: CrashWeights;
+    }
   /** Links are cut; the shape is for the reader. */
   | { readonly kind: 'cut'; readonly shape: PartitionShape; readonly links: readonly LinkName[] }
   | { readonly kind: 'clog'; readonly links: readonly LinkName[] }
@@ -92,6 +99,7 @@ const second = 1_000_000;
 const lengthsUs: Record<FaultKind, readonly [number, number]> = {
   kill: [10_000, 60 * second],
   powerCut: [10_000, 60 * second],
+  powerCutInWrite: [500_000, 20 * second],
   cut: [50_000, 30 * second],
   clog: [1000, 5 * second],
   badLinks: [second, 60 * second],
@@ -169,6 +177,8 @@ function drawFault(kind: FaultKind, rng: SimRng, hosts: readonly string[]): Faul
       return { kind, host };
     case 'powerCut':
       return { kind, host, weights: drawWeights(rng) };
+    case 'powerCutInWrite':
+      return { kind, host, operation: rng.logBetween(1, 200), weights: drawWeights(rng) };
     case 'cut': {
       const shape = rng.pick(partitionShapes);
       const links = partitionLinks(shape, rng.shuffle([...hosts]), rng);
@@ -218,12 +228,17 @@ function drawSwizzle(rng: SimRng, hosts: readonly string[], span: Span): FaultWi
     });
 }
 
+/** Whether hosts are down during windows of this kind. */
+export function takesDown(kind: FaultKind): boolean {
+  return kind === 'kill' || kind === 'powerCut' || kind === 'powerCutInWrite';
+}
+
 /** Leaves out windows in which more hosts than that would be down. */
 function limitDown(windows: readonly FaultWindow[], downMax: number): FaultWindow[] {
   const down: FaultWindow[] = [];
   return windows.filter((window) => {
     const { kind } = window.fault;
-    if (kind !== 'kill' && kind !== 'powerCut') return true;
+    if (!takesDown(kind)) return true;
     const overlapping = down.filter((each) => each.untilUs >= window.fromUs);
     if (overlapping.length >= downMax) return false;
     down.push(window);

@@ -100,6 +100,7 @@ export interface ClusterConfig {
 const allKinds: readonly FaultKind[] = [
   'kill',
   'powerCut',
+  'powerCutInWrite',
   'cut',
   'clog',
   'badLinks',
@@ -162,7 +163,7 @@ const configs: readonly ClusterConfig[] = [
     hosts: [3, 3],
     groups: [3, 8],
     smallGroupChance: 0.9,
-    faultKinds: ['kill', 'powerCut', 'slowDisk', 'diskStall', 'syncError'],
+    faultKinds: ['kill', 'powerCut', 'powerCutInWrite', 'slowDisk', 'diskStall', 'syncError'],
     kindChance: 0.7,
   },
   {
@@ -267,8 +268,9 @@ function drawTuning(rng: SimRng, config: ClusterConfig): ClusterTuning {
 }
 
 function drawDisk(rng: SimRng): DiskLatency {
-  const syncUs = rng.logBetween(500, 10_000);
-  return { ...defaultDiskLatency, syncUs: [100, syncUs] };
+  // From a quick disk to one that is nearly always in the middle of a sync.
+  const syncUs = rng.logBetween(500, 50_000);
+  return { ...defaultDiskLatency, syncUs: [syncUs / 10, syncUs] };
 }
 
 function drawClients(
@@ -314,7 +316,7 @@ function drawClients(
 
 function drawBytes(rng: SimRng, sizes: 'small' | 'mixed' | 'large'): number {
   const smallest = 24;
-  const large = rng.chance(sizes === 'large' ? 0.5 : sizes === 'mixed' ? 0.1 : 0.01);
+  const large = rng.chance(sizes === 'large' ? 0.6 : sizes === 'mixed' ? 0.2 : 0.02);
   return large ? rng.logBetween(512, 16 * kib) : rng.between(smallest, 128);
 }
 
@@ -361,7 +363,7 @@ function missing(
     const fromUs = rng.between(second, durationUs - 3 * second);
     return { fromUs, untilUs: fromUs + rng.logBetween(200_000, 2 * second) };
   };
-  if (!has('kill', 'powerCut')) {
+  if (!has('kill', 'powerCut', 'powerCutInWrite')) {
     const weights = { lost: rng.float(), kept: rng.float(), torn: rng.float(), zeros: rng.float() };
     added.push({ ...span(), fault: { kind: 'powerCut', host: rng.pick(names), weights } });
   }

@@ -172,7 +172,7 @@ class ClusterRun {
     const { totals } = this.#context;
     const { installed } = this.#injector;
     totals.kills += installed.get('kill') ?? 0;
-    totals.powerCuts += installed.get('powerCut') ?? 0;
+    totals.powerCuts += (installed.get('powerCut') ?? 0) + (installed.get('powerCutInWrite') ?? 0);
     totals.partitions += installed.get('cut') ?? 0;
     totals.connectionResets += (installed.get('reset') ?? 0) + (installed.get('silentBreak') ?? 0);
     for (const count of installed.values()) totals.faultWindows += count;

@@ -28,9 +28,7 @@ export const totalNames = [
   'undecidedRecoveries',
   'entriesApplied',
   'walReads',
-  'walRotations',
   'appendsQueued',
-  'heldReads',
 ] as const;
 export type TotalName = (typeof totalNames)[number];
 export type Totals = Record<TotalName, number>;

@@ -33,6 +33,9 @@ export class ReplicaPromises {
   votedFor = 0;
   readonly votes: Map<number, number> = new Map();
   ack: AckPromise = { term: 0, index: 0, entryTerm: 0 };
+  /** Newest entry that it acknowledged or, as a leader, sent: for counting suffixes that were replaced. */
+  heldIndex = 0;
+  heldTerm = 0;
 }
 
 interface TermView {
@@ -117,7 +120,7 @@ export class Witness {
     switch (kind) {
       case messageKinds.append:
         this.#leads(host, groupId, group, term);
-        this.#appendSent(groupId, group, message, blocks);
+        this.#appendSent(host, groupId, group, message, blocks);
         this.#commitTold(groupId, group, term, message.commit);
         return;
       case messageKinds.heartbeat:
@@ -184,6 +187,7 @@ export class Witness {
   }
 
   #appendSent(
+    host: number,
     groupId: number,
     group: GroupWitness,
     message: Message,
@@ -196,6 +200,11 @@ export class Witness {
       const problem = group.chain.addStart(entriesTerm, prevIndex + 1, prevTerm);
       if (problem !== null) this.#violations.report('S3', `group ${groupId}: ${problem}`);
       if (isNew && entriesTerm === term) this.#complete(groupId, group, message);
+    }
+    const promises = group.promises(host);
+    if (entriesTerm === term && lastIndex > promises.heldIndex) {
+      promises.heldIndex = lastIndex;
+      promises.heldTerm = term;
     }
     for (const { firstIndex, count, crc } of blocks) {
       const key = `${entriesTerm}/${firstIndex}/${count}`;
@@ -258,16 +267,26 @@ export class Witness {
     if (entryTerm === null) return;
     const old = promises.ack;
     if (term === old.term && index <= old.index) return;
-    if (term > old.term && old.index > 0) this.#countTruncation(group, old, index, entryTerm);
+    this.#countTruncation(group, promises, index, entryTerm);
     promises.ack = { term, index, entryTerm };
   }
 
-  /** Whether the log that is acknowledged now holds other entries than the one acknowledged before. */
-  #countTruncation(group: GroupWitness, old: AckPromise, index: number, entryTerm: number): void {
-    const at = Math.min(old.index, index);
-    const before = group.chain.termAt(at, old.index, old.entryTerm);
+  /** Whether the log that is acknowledged now holds other entries than the one that was there before. */
+  #countTruncation(
+    group: GroupWitness,
+    promises: ReplicaPromises,
+    index: number,
+    entryTerm: number,
+  ): void {
+    const { heldIndex, heldTerm } = promises;
+    const at = Math.min(heldIndex, index);
+    const before = group.chain.termAt(at, heldIndex, heldTerm);
     const after = group.chain.termAt(at, index, entryTerm);
-    if (before !== null && after !== null && before !== after) this.#totals.truncatedSuffixes += 1;
+    const isReplaced = before !== null && after !== null && before !== after;
+    if (isReplaced) this.#totals.truncatedSuffixes += 1;
+    if (!isReplaced && index <= heldIndex) return;
+    promises.heldIndex = index;
+    promises.heldTerm = entryTerm;
   }
 }
 
