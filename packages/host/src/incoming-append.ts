@@ -153,7 +153,7 @@ export function copyBytes(
   target: Uint8Array,
   at: number,
 ): void {
-  if (length > 64) {
+  if (length > 32) {
     target.set(source.subarray(from, from + length), at);
     return;
   }

@@ -17,7 +17,7 @@ const writableHighWaterMark = 2 ** 20;
  * What every socket reads into, in turn: the bytes are taken out of it before the event loop goes on. Without it Node
  * allocates 64 KiB outside its heap for each read, and a busy host spends a tenth of its time on collecting them.
  */
-const readBuffer: Uint8Array = Buffer.allocUnsafeSlow(256 << 10);
+const readBuffer: Uint8Array = new Uint8Array(256 << 10);
 
 /** The handle of an accepted socket, which only a new socket can be given a read buffer with (decision 0006). */
 interface HandleOwner {

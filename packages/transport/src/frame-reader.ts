@@ -144,7 +144,7 @@ export class FrameReader {
     if (this.#assembled === 0 && this.#assembly.length < this.#bodyBytes) {
       let bytes = assemblyBytesMin;
       while (bytes < this.#bodyBytes && bytes < assemblyKeptBytesMax) bytes *= 2;
-      this.#assembly = Buffer.allocUnsafeSlow(
+      this.#assembly = new Uint8Array(
         bytes <= assemblyKeptBytesMax ? bytes : this.#bodyBytes,
       );
     }
