@@ -191,7 +191,10 @@ export interface Wal {
   lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number;
   bytesBetween(slot: number, first: number, last: number): number;
 
-  /** Waits for everything laid, marks the store clean and closes it. A poisoned log closes without touching the disk. */
+  /**
+   * Waits for everything laid, marks the store clean and closes it. A poisoned log closes without touching the disk; one
+   * that finds no space for what was laid closes without a clean mark and answers WAL_FULL.
+   */
   close(done: Done): void;
 }
 

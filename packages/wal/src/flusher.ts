@@ -55,6 +55,8 @@ export interface FlusherOwner {
   /** A batch is durable; the next one, if any waits, was not yet started. */
   onBatchDurable(batch: Batch, seq: number): void;
   onFailure(what: string, error: IoError, place: FailurePlace): void;
+  /** There is no space for what comes next: whether to try again. Where not, the flusher was stopped. */
+  waitsForSpace(error: IoError): boolean;
   /** The lock file is still the one that was locked. */
   isLockIntact(): boolean;
   onInfo(line: string): void;
@@ -153,7 +155,8 @@ export class Flusher {
       });
       return this.#clock.nextTurn(() => this.#fail('check the lock', error));
     }
-    this.#spares.take((spare) => {
+    const onNoSpace = (error: IoError): void => void this.#owner.waitsForSpace(error);
+    this.#spares.take(onNoSpace, (spare) => {
       if (this.#isStopped) return this.#disk.close(spare.file, () => {});
       const previous = this.#segments.at(segment.slot - 1);
       const { slot } = this.#store;
@@ -202,6 +205,7 @@ export class Flusher {
           if (error === null) return next(at + 1);
           // The header alone may be written again: the file is not part of the log yet.
           if (at > 0 || !isOutOfSpace(error)) return this.#fail(step[0], error);
+          if (!this.#owner.waitsForSpace(error)) return this.#disk.close(spare.file, () => {});
           this.#owner.onInfo(`no space for a segment header (${error.code}), trying again`);
           this.#clock.at(this.#clock.monotonicMs() + spaceRetryMs, () => {
             if (!this.#isStopped) next(at);
@@ -271,6 +275,7 @@ export class Flusher {
     if (error !== null) {
       if (isInterrupted(error)) return this.#writeRest();
       if (!isOutOfSpace(error)) return this.#fail('write a batch', error);
+      if (!this.#owner.waitsForSpace(error)) return;
       this.#owner.onInfo(`no space for batch ${this.#seq} (${error.code}), trying again`);
       this.#clock.at(this.#clock.monotonicMs() + spaceRetryMs, this.#writeRest);
       return;

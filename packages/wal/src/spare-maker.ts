@@ -1,5 +1,6 @@
 // Keeps one spare segment file ready: its blocks are written (zeros) and synced long before they are needed, so that a
-// batch's fdatasync has no extents to commit. Lack of space is waited out, any other failure is the log's end.
+// batch's fdatasync has no extents to commit. Lack of space is waited out, until stop(); any other failure is the log's
+// end.
 
 import type { Clock, Disk, File, IoError } from '@flotilla/io';
 import { fillWithZeros, isOutOfSpace } from './disk-steps.ts';
@@ -25,6 +26,8 @@ export class SpareMaker {
   #isMaking = false;
   #isStopped = false;
   #waiting: ((spare: Spare) => void) | null = null;
+  /** Told each time that there is no space for the spare somebody waits for. */
+  #onNoSpace: ((error: IoError) => void) | null = null;
   #idle: (() => void) | null = null;
   /** True while there is no space for a spare. */
   isOutOfSpace = false;
@@ -74,12 +77,13 @@ export class SpareMaker {
     });
   }
 
-  /** Hands over the spare, as soon as there is one. */
-  take(callback: (spare: Spare) => void): void {
+  /** Hands over the spare, as soon as there is one; says `onNoSpace` whenever there is no space for it. */
+  take(onNoSpace: (error: IoError) => void, callback: (spare: Spare) => void): void {
     const ready = this.#ready;
     this.#ready = null;
     if (ready !== null) return callback(ready);
     this.#waiting = callback;
+    this.#onNoSpace = onNoSpace;
     this.want();
   }
 
@@ -130,6 +134,7 @@ export class SpareMaker {
     }
     if (!this.isOutOfSpace) this.#onInfo(`no space for the next segment (${error.code}), waiting`);
     this.isOutOfSpace = true;
+    if (this.#waiting !== null) this.#onNoSpace?.(error);
     const { clock, disk } = this.#world;
     const later = (): void => {
       if (this.#isStopped) this.#again();

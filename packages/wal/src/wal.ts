@@ -149,6 +149,7 @@ export class WalLog implements Wal {
       {
         onBatchDurable: (batch, seq) => this.#onBatchDurable(batch, seq),
         onFailure: (what, error, place) => this.#poison(what, error, place),
+        waitsForSpace: (error) => this.#waitsForSpace(error),
         isLockIntact: () => this.#lock.isIntact(),
         onInfo: settings.onInfo,
       },
@@ -472,6 +473,22 @@ export class WalLog implements Wal {
       if (error !== null) this.#poison('mark the store clean', error);
       else this.#release(null);
     });
+  }
+
+  /**
+   * A full disk is waited out, but not by a log that is to close: nobody can say for how long. It then ends as if killed,
+   * without a clean mark: what was not durable was not acknowledged either, and the next opening recovers the rest.
+   */
+  #waitsForSpace(error: IoError): boolean {
+    if (!this.#isClosing) return true;
+    const outcome = new FlotillaError(
+      'WAL_FULL',
+      `the log is closed with no space for what was laid last: ${error.message}; none of that was acknowledged, and the next opening recovers what was`,
+      { code: error.code },
+      error,
+    );
+    this.#release(outcome);
+    return false;
   }
 
   #poison(what: string, error: IoError, place?: FailurePlace): void {

@@ -1,3 +1,4 @@
+import type { FlotillaError } from '@flotilla/io';
 import type { FaultEffect } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { RecordRef } from '../src/api.ts';
@@ -255,6 +256,61 @@ describe('a failure of the disk', () => {
 });
 
 describe('the end of the log', () => {
+  /** Closes and stays in the same life: what the log held, lock included, must be free for the next opening. */
+  function closed(host: SimLogHost, log: SimLog): FlotillaError | null {
+    let outcome: FlotillaError | null | undefined;
+    log.wal.close((failure) => {
+      outcome = failure as FlotillaError | null;
+    });
+    host.run(() => outcome !== undefined);
+    return outcome as FlotillaError | null;
+  }
+
+  it('WF70: a log that is closed on a full disk answers WAL_FULL, gives everything back, and keeps what was durable', () => {
+    for (const full of [segment(1), /spare-0002/, /spare-(?!0002)/]) {
+      // The batch, the header of the next segment (its file is ready), or the spare that the next segment needs.
+      const { host, log, slot } = started();
+      const fault = host.disk.plan({
+        op: 'writev',
+        path: full,
+        times: 1e9,
+        effect: { kind: 'error', code: 'ENOSPC', applied: 'part' },
+      });
+      let last = 1;
+      let isDurable = true;
+      for (; isDurable && last < 100; last += isDurable ? 1 : 0) {
+        append(log, slot, last + 1, ['x'.repeat(7000)]);
+        const position = log.wal.endTurn();
+        host.runMs(500);
+        isDurable = log.wal.durablePosition >= position;
+      }
+      expect(isDurable).toBe(false);
+      expect(closed(host, log)).toMatchObject({ code: 'WAL_FULL', details: { code: 'ENOSPC' } });
+      expect(log.poison).toEqual([]);
+      const { matches } = fault;
+      host.runMs(5000);
+      expect(fault.matches).toBe(matches);
+      host.disk.clearFaults();
+      const again = host.open();
+      expect(again.wal.report.verdict).not.toBe('clean');
+      // Parts of the last batch were written: what nobody was told may be there or not.
+      expect([last, last + 1]).toContain(lastIndexes(again)[1]);
+    }
+  });
+
+  it('WF71: a log that is closed on a full disk and finds space at its last try ends in good order', () => {
+    const { host, log, slot } = started();
+    host.disk.plan({ op: 'writev', path: segment(1), times: 1e9, effect: error('ENOSPC') });
+    append(log, slot, 2, ['two']);
+    log.wal.endTurn();
+    host.runMs(1000);
+    host.disk.clearFaults();
+    expect(closed(host, log)).toBeNull();
+    const again = host.open();
+    expect(again.wal.report.verdict).toBe('clean');
+    expect(lastIndexes(again)).toEqual({ 1: 2 });
+  });
+
   it('WF62: bytes that a caller changes after they were laid are not the log’s', () => {
     const host = new SimLogHost();
     const log = host.open();
