@@ -1,14 +1,22 @@
 // Creating a store. STORE.new is made first and becomes STORE last, by a rename after everything else is durable: a crash
 // in between leaves a directory that says "interrupted creation" by that name, and creating it again starts over.
 
-import type { Disk, Done, FileLock, IoError, Rng } from '@flotilla/io';
+import {
+  type Disk,
+  type Done,
+  type FileLock,
+  FlotillaError,
+  type IoError,
+  type Rng,
+} from '@flotilla/io';
 import type { WalWorld } from './api.ts';
-import { fillWithZeros, writeFully } from './disk-steps.ts';
+import { fillWithZeros, readFully, writeFully } from './disk-steps.ts';
 import {
   encodeSegmentHeader,
   encodeStoreSlot,
   formatMajor,
   formatMinor,
+  isBatchHeader,
   isSpareName,
   lockName,
   pageBytes,
@@ -91,7 +99,39 @@ export function makeFile(
   });
 }
 
+/**
+ * Makes a new store in the directory. What an interrupted creation left there is removed first, unless its segment holds
+ * a batch: then STORE was lost or removed, and the directory is somebody's data.
+ */
 export function createStore(
+  world: WalWorld,
+  settings: WalSettings,
+  lock: FileLock,
+  names: readonly string[],
+  fail: (what: string, error: IoError) => void,
+  callback: StoreCallback,
+): void {
+  const { disk } = world;
+  const path = pathIn(settings.directory, segmentName(firstSegId));
+  if (!names.includes(segmentName(firstSegId))) {
+    return makeStore(world, settings, lock, names, fail, callback);
+  }
+  const page = new Uint8Array(pageBytes);
+  const refuse = (error: FlotillaError): void => callback(error, undefined as never);
+  disk.open(path, 'read', (openError, file) => {
+    if (openError !== null) return refuse(refusedBySystem('open', path, openError));
+    readFully(disk, file, page, pageBytes, (readError) =>
+      disk.close(file, () => {
+        if (readError !== null) return refuse(refusedBySystem('read', path, readError));
+        if (!isBatchHeader(page, 0)) return makeStore(world, settings, lock, names, fail, callback);
+        const message = `${settings.directory} has no STORE, but a segment with batches`;
+        refuse(new FlotillaError('WAL_NOT_EMPTY', message, { file: path }));
+      }),
+    );
+  });
+}
+
+function makeStore(
   world: WalWorld,
   settings: WalSettings,
   lock: FileLock,
@@ -141,23 +181,31 @@ export function createStore(
   const spare = path(spareName(1));
   const segment = path(segmentName(firstSegId));
   const slotPart = { offset: slotOffset(slot.slotSeq), data: encodeStoreSlot(slot) };
-  const leftovers = names.filter(isLeftover).sort((a) => (a === storeNewName ? 1 : -1));
+  const remove = (name: string): Step => [
+    'remove',
+    path(name),
+    (done) => disk.unlink(path(name), done),
+  ];
+  const syncNames: Step = ['sync', directory, (done) => disk.syncDir(directory, done)];
+  const leftovers = names.filter((name) => isLeftover(name) && name !== storeNewName);
+  const parent = directory.replace(/\/+$/, '').replace(/[^/]*$/, '') || '.';
   const steps: Step[] = [
-    // STORE.new goes last: it is what says that the rest may go.
-    ...leftovers.map(
-      (name): Step => ['remove', path(name), (done) => disk.unlink(path(name), done)],
-    ),
+    // An attempt that was killed may have made the directory and not come to this.
+    ['sync', parent, (done) => disk.syncDir(parent, done)],
+    ...leftovers.map(remove),
+    // STORE.new goes last, and durably so: it is what says that the rest may go.
+    ...(names.includes(storeNewName) ? [syncNames, remove(storeNewName)] : []),
     ['write', newStore, (done) => makeFile(disk, newStore, storeFileBytes, [slotPart], done)],
-    ['sync', directory, (done) => disk.syncDir(directory, done)],
+    syncNames,
     [
       'write',
       spare,
       (done) => makeFile(disk, spare, segmentBytes, [{ offset: 0, data: header }], done),
     ],
     ['rename', spare, (done) => disk.rename(spare, segment, done)],
-    ['sync', directory, (done) => disk.syncDir(directory, done)],
+    syncNames,
     ['rename', newStore, (done) => disk.rename(newStore, path(storeName), done)],
-    ['sync', directory, (done) => disk.syncDir(directory, done)],
+    syncNames,
   ];
   runSteps(steps, (error, what, where) => {
     if (error !== null) return callback(refusedBySystem(what, where, error), undefined as never);

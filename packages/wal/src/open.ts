@@ -68,13 +68,9 @@ function prepareDirectory(
   disk.stat(directory, (statError, stat) => {
     if (statError !== null && statError.code === 'ENOENT') {
       if (!settings.create) return callback(absent(directory));
-      return disk.mkdir(directory, (error) => {
-        if (error !== null) return callback(refusedBySystem('create', directory, error));
-        const parent = directory.replace(/\/+$/, '').replace(/[^/]*$/, '') || '.';
-        disk.syncDir(parent, (syncError) =>
-          callback(syncError === null ? null : refusedBySystem('sync', parent, syncError)),
-        );
-      });
+      return disk.mkdir(directory, (error) =>
+        callback(error === null ? null : refusedBySystem('create', directory, error)),
+      );
     }
     if (statError !== null) return callback(refusedBySystem('look at', directory, statError));
     if (stat.kind !== 'directory') {

@@ -166,7 +166,18 @@ class Recovery {
       (found.verdict === 'clean' ||
         (found.verdict === 'cleanEnd' && this.#carried.length === 0 && tail.isZeroAfter));
     const leave = this.#abandonedPaths();
-    this.#removeAll(leave, () => (goesOn ? this.#openStore() : this.#carryOver()));
+    this.#removeAll(leave, () => (goesOn ? this.#settleNames() : this.#carryOver()));
+  }
+
+  /**
+   * Makes the names durable that were found: whoever made them may have been killed before the directory was synced, and
+   * what is acknowledged from now on hangs on them. (A new segment syncs the directory itself.)
+   */
+  #settleNames(): void {
+    const { directory } = this.#settings;
+    this.#run([['sync', directory, (done) => this.#disk.syncDir(directory, done)]], () =>
+      this.#openStore(),
+    );
   }
 
   /** Files that a rotation, a recovery or a purge cut short left behind; they hold nothing that counts. */

@@ -1,7 +1,7 @@
 // WF28: the machine stops at each single disk operation of creating, opening, rotating and closing in turn; whatever a
 // power cut then leaves of the unsynced rest, the next opening finds what was acknowledged.
 
-import { randomCrash } from '@flotilla/testkit';
+import { loseEverything, randomCrash } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { append, directory, lastIndexes, openGroup, SimLogHost, storeWith } from './sim-harness.ts';
 
@@ -32,6 +32,28 @@ describe('WF28: a stop at every disk operation', () => {
         host.close(log);
         expect(lastIndexes(host.open())).toEqual({ 1: 0 });
       }
+    }
+  });
+
+  it('of creating a store that is then used: what was acknowledged survives a power cut', () => {
+    // A process that dies leaves names that only the system knows; the next one must make them durable.
+    for (let n = 1; ; n++) {
+      const host = new SimLogHost(n);
+      host.start();
+      host.disk.crashAfter(n);
+      try {
+        host.open();
+      } catch (error) {
+        if (!host.disk.isStopped) throw error;
+      }
+      if (!host.disk.isStopped) break;
+      host.kill();
+      const log = host.open();
+      const slot = openGroup(log, 1);
+      append(log, slot, 1, ['one']);
+      host.sync(log);
+      host.powerCut(loseEverything);
+      expect(lastIndexes(host.open({ create: false }))).toEqual({ 1: 1 });
     }
   });
 
@@ -84,6 +106,14 @@ describe('WF28: a stop at every disk operation', () => {
       expect(found).toBeLessThanOrEqual(acked + 1);
     }
   });
+});
+
+it('a segment with batches is never taken for the rest of a creation', () => {
+  const { host } = storeWith(3);
+  host.disk.surgery.rename(`${directory}/STORE`, `${directory}/STORE.new`);
+  const before = host.disk.image();
+  expect(host.refusal({ create: true }).code).toBe('WAL_NOT_EMPTY');
+  expect(host.disk.image().differences(before)).toEqual([]);
 });
 
 describe('after opening', () => {
