@@ -49,7 +49,8 @@ export interface ClusterFile {
 }
 
 export const clusterFileName = 'cluster.json';
-export const hostsMax = 64;
+/** What a group may have as voters: every host is a member of every group. */
+export const hostsMax = 31;
 /** Far above what any cluster needs; keeps a wrong file from being read into memory. */
 const fileBytesMax = 1 << 20;
 

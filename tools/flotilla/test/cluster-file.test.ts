@@ -106,7 +106,7 @@ describe('cluster.json', () => {
       (file) => void (file['clusterId'] = 'ABC'),
       ['clusterId must be 32 hexadecimal digits in lower case'],
     ],
-    ['no hosts', (file) => void (file['hosts'] = []), ['hosts must be a list of 1 to 64 hosts']],
+    ['no hosts', (file) => void (file['hosts'] = []), ['hosts must be a list of 1 to 31 hosts']],
     ['a field that is missing', (file) => void delete file['groups'], ['groups is missing']],
     [
       'an unknown option that an object inherits',
