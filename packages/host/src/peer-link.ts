@@ -334,9 +334,7 @@ export class PeerLink {
     const used = this.#gatheredUsed;
     const needed = used + ref.recLen;
     if (needed > this.#gatheredBytes.length) {
-      const grown = new Uint8Array(
-        Math.max(needed, this.#gatheredBytes.length * 2, 16_384),
-      );
+      const grown = new Uint8Array(Math.max(needed, this.#gatheredBytes.length * 2, 16_384));
       grown.set(this.#gatheredBytes.subarray(0, used));
       this.#gatheredBytes = grown;
     }

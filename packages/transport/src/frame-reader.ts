@@ -144,9 +144,7 @@ export class FrameReader {
     if (this.#assembled === 0 && this.#assembly.length < this.#bodyBytes) {
       let bytes = assemblyBytesMin;
       while (bytes < this.#bodyBytes && bytes < assemblyKeptBytesMax) bytes *= 2;
-      this.#assembly = new Uint8Array(
-        bytes <= assemblyKeptBytesMax ? bytes : this.#bodyBytes,
-      );
+      this.#assembly = new Uint8Array(bytes <= assemblyKeptBytesMax ? bytes : this.#bodyBytes);
     }
     const taken = Math.min(this.#bodyBytes - this.#assembled, chunk.length - at);
     this.#assembly.set(chunk.subarray(at, at + taken), this.#assembled);
