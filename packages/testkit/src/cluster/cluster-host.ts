@@ -128,15 +128,25 @@ export class ClusterHost {
 
   #tapped(world: World): World {
     const { witness, violations } = this.#context;
+    const copies = this.#rng.fork(`late copies ${this.sim.lives}`);
     const net = new TappedNet(world.net, {
       onMessage: (remote, groupId, message, blocks) => {
         if (!this.#isLiving(world)) return;
         witness.onMessage(this.id, idOfAddress(remote), groupId, message, blocks);
         this.#probeVote();
       },
+      onFrame: (copy) => this.#copyLater(copies, copy),
       onUnreadable: (what) => violations.report('P1', `${this.sim.name} sent ${what}`),
     });
     return { clock: world.clock, rng: world.rng, disk: world.disk, net };
+  }
+
+  #copyLater(rng: SimRng, copy: () => () => void): void {
+    const { chance, delayUsMax } = this.#context.plan.lateCopies;
+    if (chance === 0 || !this.sim.isRunning || !rng.chance(chance)) return;
+    this.#context.totals.lateCopies += 1;
+    const { kernel } = this.#context.world;
+    kernel.schedule(rng.logBetween(100, delayUsMax), this.sim.owner, 'late copy', copy());
   }
 
   /** A dead life may go on calling its World for the rest of the event that killed it. */

@@ -71,6 +71,8 @@ export interface ClusterPlan {
   readonly chaosOrder: boolean;
   readonly forbidAmbient: boolean;
   readonly poisonReceived: boolean;
+  /** Frames that arrive once more, so much later at the most. */
+  readonly lateCopies: { readonly chance: number; readonly delayUsMax: number };
   readonly disk: DiskLatency;
   /** Quiet time before the first fault. */
   readonly warmupUs: number;
@@ -171,7 +173,7 @@ const configs: readonly ClusterConfig[] = [
     name: 'storm',
     says: 'elections all the time: cuts, pauses, kills at short intervals, tiny windows',
     groups: [1, 4],
-    faultKinds: ['kill', 'powerCut', 'cut', 'clog', 'reset', 'silentBreak', 'pause', 'badLinks'],
+    faultKinds: ['kill', 'powerCut', 'powerCutInWrite', 'cut', 'clog', 'reset', 'silentBreak', 'pause', 'badLinks'],
     kindChance: 0.7,
     tinyChance: 0.7,
   },
@@ -219,6 +221,7 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     forbidAmbient: shape.chance(0.1),
     poisonReceived: shape.chance(0.5),
     disk: drawDisk(shape),
+    lateCopies: drawLateCopies(rng.fork('late copies')),
     warmupUs,
   };
 }
@@ -273,6 +276,11 @@ function drawDisk(rng: SimRng): DiskLatency {
   return { ...defaultDiskLatency, syncUs: [syncUs / 10, syncUs] };
 }
 
+function drawLateCopies(rng: SimRng): ClusterPlan['lateCopies'] {
+  const chance = rng.chance(0.5) ? rng.float() ** 2 * 0.2 : 0;
+  return { chance, delayUsMax: rng.logBetween(second / 100, 2 * second) };
+}
+
 function drawClients(
   rng: SimRng,
   config: ClusterConfig,
@@ -317,7 +325,9 @@ function drawClients(
 function drawBytes(rng: SimRng, sizes: 'small' | 'mixed' | 'large'): number {
   const smallest = 24;
   const large = rng.chance(sizes === 'large' ? 0.6 : sizes === 'mixed' ? 0.2 : 0.02);
-  return large ? rng.logBetween(512, 16 * kib) : rng.between(smallest, 128);
+  return large
+    ? rng.logBetween(512, 16 * kib)
+    : rng.between(smallest, sizes === 'small' ? 128 : 1024);
 }
 
 function drawFaults(

@@ -23,6 +23,7 @@ export const totalNames = [
   'faultWindows',
   'partitions',
   'connectionResets',
+  'lateCopies',
   'recoveriesChecked',
   'votesProbed',
   'undecidedRecoveries',

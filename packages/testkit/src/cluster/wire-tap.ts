@@ -1,5 +1,8 @@
 // A host's Net that shows every Raft message at the moment at which the host hands it to its connection: what was
 // written may leave, so that is when a promise is made. Bytes pass through untouched.
+//
+// It may also send a copy of a frame again, later and behind others. TCP does not, but Raft must stand it (a late append
+// must not cut a log, a vote that arrives twice counts once), and retries and new connections come close to it.
 
 import {
   blockBytesAt,
@@ -34,6 +37,8 @@ export interface WireEvents {
   /** `message` is valid until the call returns and names no addressee: `remote` is where it goes. Only appends have blocks. */
   onMessage(remote: string, groupId: number, message: Message, blocks: readonly SentBlock[]): void;
   onUnreadable(what: string): void;
+  /** A frame of messages leaves. Whoever wants it to arrive again takes a copy of it and calls that later. */
+  onFrame(copy: () => () => void): void;
 }
 
 export class TappedNet implements Net {
@@ -63,6 +68,9 @@ class TappedConn implements Conn {
   readonly #conn: Conn;
   readonly #events: WireEvents;
   readonly #message: Message = new Message();
+  #isEnded = false;
+  /** The write looked at last holds a frame behind the handshake. */
+  #isOfMessages = false;
 
   constructor(conn: Conn, events: WireEvents) {
     this.#conn = conn;
@@ -82,15 +90,28 @@ class TappedConn implements Conn {
     this.#conn.resumeReading();
   }
   end(): void {
+    this.#isEnded = true;
     this.#conn.end();
   }
   destroy(): void {
+    this.#isEnded = true;
     this.#conn.destroy();
   }
 
   write(buffers: readonly Uint8Array[], written?: Done): boolean {
-    this.#look(buffers.length === 1 ? (buffers[0] as Uint8Array) : concatenate(buffers));
-    return this.#conn.write(buffers, written);
+    const bytes = buffers.length === 1 ? (buffers[0] as Uint8Array) : concatenate(buffers);
+    this.#isOfMessages = false;
+    this.#look(bytes);
+    const answer = this.#conn.write(buffers, written);
+    if (this.#isOfMessages) this.#events.onFrame(() => this.#copyOf(bytes));
+    return answer;
+  }
+
+  #copyOf(bytes: Uint8Array): () => void {
+    const copy = bytes.slice();
+    return () => {
+      if (!this.#isEnded) this.#conn.write([copy]);
+    };
   }
 
   /** The transport writes whole frames. */
@@ -115,6 +136,7 @@ class TappedConn implements Conn {
   }
 
   #records(bytes: Uint8Array, from: number, headsEnd: number, end: number): void {
+    this.#isOfMessages = true;
     const message = this.#message;
     for (let at = from; at < headsEnd; ) {
       const recordBytes = messageBytesAt(bytes, at, headsEnd);
