@@ -34,8 +34,10 @@ import {
   statusOk,
   submissionKinds,
 } from './port.ts';
+import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
 import { memberGeneration, type Replica } from './replica.ts';
+import { ReplicaTable } from './replica-table.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import {
   messageBytesAt,
@@ -47,10 +49,6 @@ import {
 
 /** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
 const groupShareBytes = 512 << 10;
-/** Replicas whose memory is fetched together before they are stepped one by one. */
-const touchedAhead = 16;
-/** Group ids below are found in an array. */
-const smallIdMax = 65_536;
 /** Bytes laid and not durable above which a turn takes no proposals. */
 const walPendingBytesMax = 64 << 20;
 
@@ -101,11 +99,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   #blocks!: BlockWriter;
   #live!: LiveFrames;
   #apply!: ApplyQueue;
-  /** By handle number, and by group id. */
-  readonly #replicas: Replica[] = [];
-  readonly #byGroup = new Map<number, Replica>();
-  /** The same for small group ids, without a hash. */
-  readonly #bySmallId: (Replica | undefined)[] = [];
+  #prefetch!: Prefetch;
+  readonly #table: ReplicaTable = new ReplicaTable();
+  /** By handle number. */
+  readonly #replicas: readonly Replica[] = this.#table.all;
   readonly #links: PeerLink[] = [];
   readonly #linkByNode = new Map<number, PeerLink>();
   #spareBatch: SubmissionBatch = new SubmissionBatch();
@@ -114,8 +111,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
   #positionWaits: PositionWait[] = [];
   #nowMs = 0;
-  /** Where the sums of touches go, so that they are not optimised away. */
-  #touched = 0;
   #isTurnDue = false;
   #isStopped = false;
 
@@ -147,6 +142,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   /** Once, before anything else: the log that this engine was given to as its events. */
   attachWal(wal: Wal): void {
     this.#wal = wal;
+    this.#prefetch = new Prefetch(wal, this.#table);
     this.#incoming = new IncomingAppend(wal);
     this.#blocks = new BlockWriter(wal);
     this.#live = new LiveFrames(wal, this.#links);
@@ -171,7 +167,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   replica(groupId: number): Replica | undefined {
-    return groupId < smallIdMax ? this.#bySmallId[groupId] : this.#byGroup.get(groupId);
+    return this.#table.find(groupId);
   }
 
   refreshView(number: number): void {
@@ -182,9 +178,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   addReplica(replica: Replica): void {
-    this.#replicas.push(replica);
-    if (replica.groupId < smallIdMax) this.#bySmallId[replica.groupId] = replica;
-    else this.#byGroup.set(replica.groupId, replica);
+    this.#table.add(replica);
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
     this.#apply.add(replica);
@@ -252,48 +246,13 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     return this.#nowMs;
   }
 
-  /** Fetches what the steps of the next few replicas of a list need (RaftCore.touch). */
-  #touch(replicas: readonly Replica[], from: number, end: number = replicas.length): void {
-    let sum = 0;
-    for (let i = from; i < from + touchedAhead && i < end; i++) {
-      sum += this.#touchOne(replicas[i] as Replica);
-    }
-    this.#touched = sum;
-  }
-
-  #touchOne(replica: Replica): number {
-    const { core, slot, stateMachine, waits, waitsEnd, wheelDueMs } = replica;
-    return (
-      core.touch() +
-      this.#wal.touch(slot) +
-      waits.length +
-      waitsEnd +
-      wheelDueMs +
-      stateMachine.apply.length
-    );
-  }
-
-  /** The same for the replicas that the next records of a frame are for. */
-  #touchAhead(bytes: Uint8Array, from: number, end: number): void {
-    let sum = 0;
-    let at = from;
-    for (let i = 0; i < touchedAhead && at < end; i++) {
-      const recordBytes = messageBytesAt(bytes, at, end);
-      if (recordBytes === 0) break;
-      const replica = this.replica(messageGroupId(bytes, at));
-      if (replica !== undefined) sum += this.#touchOne(replica);
-      at += recordBytes;
-    }
-    this.#touched = sum;
-  }
-
   #stepPersisted(): void {
     for (;;) {
       const due = this.#persist.takeDue();
       if (due === null) return;
       const event = this.#persisted;
       for (let i = 0; i < due.count; i++) {
-        if (i % touchedAhead === 0) this.#touch(due.replicas, i, due.count);
+        if (i % prefetchCount === 0) this.#prefetch.replicas(due.replicas, i, due.count);
         const replica = due.replicas[i] as Replica;
         if (replica.isFailed) continue;
         event.term = due.numbers[4 * i] as number;
@@ -336,7 +295,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       }
     }
     for (let i = 0; i < this.#proposers.length; i++) {
-      if (i % touchedAhead === 0) this.#touch(this.#proposers, i);
+      if (i % prefetchCount === 0) this.#prefetch.replicas(this.#proposers, i);
       this.#propose(this.#proposers[i] as Replica, batch);
     }
     this.#proposers.length = 0;
@@ -537,7 +496,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     let at = isAppend ? frame.at + 8 : frame.at;
     let records = 0;
     while (at < end) {
-      if (records % touchedAhead === 0) this.#touchAhead(bytes, at, end);
+      if (records % prefetchCount === 0) this.#prefetch.records(bytes, at, end);
       const recordBytes = messageBytesAt(bytes, at, end);
       const problem =
         recordBytes === 0 || (bytes[at] === append) !== isAppend
