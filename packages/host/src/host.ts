@@ -207,7 +207,8 @@ export class Host {
 
   /**
    * Ends every call (commands under way: OUTCOME_UNKNOWN), closes the connections, makes everything laid durable and
-   * marks the log clean. Idempotent.
+   * marks the log clean. Idempotent. Rejects with WAL_FULL where the disk is full and not all that was laid could be
+   * written: nothing of that was acknowledged, and the next opening recovers.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -304,7 +305,7 @@ function openLog(
       {
         directory: options.directory,
         create: options.create ?? false,
-        instance: options.instance ?? (options.create === true ? drawInstance(world) : 0),
+        instance: options.instance ?? 0,
         segmentBytes: numbers.segmentBytes,
         entryBytesMax: numbers.entryBytesMax,
         cacheBytes: numbers.cacheBytes,
@@ -345,9 +346,4 @@ function openNet(
       (error, transport) => (error === null ? resolve(transport) : reject(error)),
     );
   });
-}
-
-/** A random identity from 1 to 2^53 - 1. */
-function drawInstance(world: World): number {
-  return (world.rng.u32() & 0x1f_ffff) * 2 ** 32 + ((world.rng.u32() | 1) >>> 0);
 }

@@ -155,6 +155,18 @@ describe('three hosts', () => {
     expect(hosts[0]?.recovery.verdict).toBe('clean');
   });
 
+  it('start again with create: true as well, and keep the identity that was drawn', async () => {
+    await open(1, true);
+    await write(1, 'before');
+    const instances = hosts.map((host) => host?.instance);
+    await Promise.all(hosts.map((host) => host?.close() ?? Promise.resolve()));
+    machines.clear();
+    await open(1, true);
+    expect(hosts.map((host) => host?.instance)).toEqual(instances);
+    expect(new Set(instances).size).toBe(3);
+    await until(() => machine(1, 1).commands.length === 1, 'the command is there again');
+  });
+
   it('go on without one of them, and bring it up to date when it returns', async () => {
     await open(3, true);
     for (let groupId = 1; groupId <= 3; groupId++) await write(groupId, 'one');

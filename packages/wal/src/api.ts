@@ -20,7 +20,10 @@ export interface WalOptions {
   readonly directory: string;
   /** Make a new store in an absent or empty directory; without it an absent store is refused (WAL_ABSENT). */
   readonly create: boolean;
-  /** With `create`: this directory's identity as a member, 1..2^53-1, written into STORE. Else: what STORE must say, 0 = anything. */
+  /**
+   * This directory's identity as a member: what a new store is given (0 = one is drawn at random) and what an existing
+   * one must say (0 = anything).
+   */
   readonly instance: number;
   /** Size of a segment file, default 64 MiB. */
   readonly segmentBytes?: number;

@@ -55,6 +55,11 @@ export function drawUuid(rng: Rng): Uint8Array {
   return uuid;
 }
 
+/** A random identity from 1 to 2^53 - 1. */
+function drawInstance(rng: Rng): number {
+  return (rng.u32() & 0x1f_ffff) * 2 ** 32 + ((rng.u32() | 1) >>> 0);
+}
+
 type Step = readonly [what: string, path: string, run: (done: Done) => void];
 
 /** Runs disk steps one after the other; stops at the first error. */
@@ -146,7 +151,7 @@ function makeStore(
   const slot: StoreSlot = {
     slotSeq: 1,
     uuid: drawUuid(rng),
-    instance,
+    instance: instance === 0 ? drawInstance(rng) : instance,
     epoch: 1,
     oldestSeg: firstSegId,
     newestSeg: firstSegId,

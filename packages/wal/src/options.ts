@@ -59,7 +59,7 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
   const settings: WalSettings = {
     directory: options.directory,
     create: options.create,
-    instance: whole('instance', options.instance, options.create ? 1 : 0, Number.MAX_SAFE_INTEGER),
+    instance: whole('instance', options.instance, 0, Number.MAX_SAFE_INTEGER),
     segmentBytes,
     slabBytes,
     batchBytesSoft,
