@@ -46,7 +46,8 @@ describe('drawFaultSchedule', () => {
         if (fault.kind === 'cut') shapes.add(fault.shape);
       }
     }
-    expect(kinds.size).toBe(13);
+    // All kinds of Fault there are.
+    expect(kinds.size).toBe(14);
     expect([...shapes].sort()).toEqual([...partitionShapes].sort());
   });
 
@@ -56,7 +57,7 @@ describe('drawFaultSchedule', () => {
     );
     expect(Math.min(...counts)).toBe(0);
     expect(Math.max(...counts)).toBeGreaterThan(4);
-    expect(Math.max(...counts)).toBeLessThan(13);
+    expect(Math.max(...counts)).toBeLessThan(14);
   });
 
   test('no more hosts are down at once than asked for, and one failed sync a run is the most', () => {

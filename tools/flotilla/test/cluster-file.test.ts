@@ -61,9 +61,9 @@ describe('a new cluster', () => {
   it('refuses numbers that cannot work, all at once', () => {
     const problems = problemsOf(() => newCluster({ hosts: 0, groups: 20_000, port: 60_000 }));
     expect(problems).toEqual([
-      'hosts must be an integer from 1 to 64, not 0',
+      'hosts must be an integer from 1 to 31, not 0',
       'groups must be an integer from 1 to 16384, not 20000',
-      'port must be an integer from 1 to 55471, not 60000',
+      'port must be an integer from 1 to 55504, not 60000',
     ]);
   });
 });
