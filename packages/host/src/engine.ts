@@ -29,15 +29,14 @@ import {
   CompletionBatch,
   type EnginePort,
   noTicket,
-  SubmissionBatch,
+  type SubmissionBatch,
   statusOf,
-  statusOk,
-  submissionKinds,
 } from './port.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
 import { memberGeneration, type Replica } from './replica.ts';
 import { ReplicaTable } from './replica-table.ts';
+import { SubmissionDesk, walPendingBytesMax } from './submission-desk.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import {
   messageBytesAt,
@@ -47,17 +46,10 @@ import {
   readMessage,
 } from './wire.ts';
 
-/** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
-const groupShareBytes = 512 << 10;
-/** Bytes laid and not durable above which a turn takes no proposals. */
-const walPendingBytesMax = 64 << 20;
-
-/** The same above which a follower takes no entries. */
+/** Bytes laid and not durable above which a follower takes no entries. */
 const walHeldBytesMax = 2 * walPendingBytesMax;
 
-const notLeader = statusOf('NOT_LEADER');
 const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
-const walFull = statusOf('WAL_FULL');
 const closed = statusOf('CLOSED');
 const groupFatal = statusOf('GROUP_FATAL');
 const walPoisoned = statusOf('WAL_POISONED');
@@ -83,7 +75,6 @@ export interface EngineOptions {
 
 export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEvents, PeerLinkEvents {
   readonly counters: EngineCounters = new EngineCounters();
-  open: SubmissionBatch = new SubmissionBatch();
   readonly #options: EngineOptions;
   readonly #clock: Clock;
   readonly #calls: CallTable;
@@ -100,14 +91,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   #live!: LiveFrames;
   #apply!: ApplyQueue;
   #prefetch!: Prefetch;
+  #desk!: SubmissionDesk;
   readonly #table: ReplicaTable = new ReplicaTable();
   /** By handle number. */
   readonly #replicas: readonly Replica[] = this.#table.all;
   readonly #links: PeerLink[] = [];
   readonly #linkByNode = new Map<number, PeerLink>();
-  #spareBatch: SubmissionBatch = new SubmissionBatch();
-  #proposers: Replica[] = [];
-  #readers: Replica[] = [];
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
   #positionWaits: PositionWait[] = [];
   #nowMs = 0;
@@ -117,11 +106,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   // Reused events.
   readonly #tick: CoreEvent = { kind: 'tick' };
   readonly #received: CoreEvent;
-  readonly #proposed: { kind: 'propose'; count: number; bytes: number } = {
-    kind: 'propose',
-    count: 0,
-    bytes: 0,
-  };
   readonly #persisted: {
     kind: 'persisted';
     term: number;
@@ -129,7 +113,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     index: number;
     indexTerm: number;
   } = { kind: 'persisted', term: 0, votedFor: 0, index: 0, indexTerm: 0 };
-  readonly #read: CoreEvent = { kind: 'read' };
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -154,12 +137,29 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#reads,
       this,
     );
+    this.#desk = new SubmissionDesk(
+      { step: (replica, event) => this.#step(replica, event), wake: () => this.wake() },
+      {
+        replicas: this.#replicas,
+        wal,
+        blocks: this.#blocks,
+        live: this.#live,
+        prefetch: this.#prefetch,
+        reads: this.#reads,
+        completions: this.#completions,
+        counters: this.counters,
+      },
+    );
   }
 
   attachPeer(peer: Peer): void {
     const link = new PeerLink(peer, this.#wal, this.counters, this);
     this.#links.push(link);
     this.#linkByNode.set(peer.nodeId, link);
+  }
+
+  get open(): SubmissionBatch {
+    return this.#desk.open;
   }
 
   get replicaCount(): number {
@@ -228,7 +228,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#step(replica, this.#tick);
       return replica.isEnded ? Infinity : replica.core.deadlineMs;
     });
-    this.#takeSubmissions();
+    this.#desk.take();
     for (const link of this.#links) if (link.hasWork) link.flush(this.#scratch);
     this.#live.flush();
     const position = this.#wal.endTurn();
@@ -262,122 +262,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
         this.#step(replica, event);
       }
       this.#persist.recycle(due);
-    }
-  }
-
-  #takeSubmissions(): void {
-    const batch = this.open;
-    if (batch.count === 0 || this.#wal.pendingBytes > walPendingBytesMax) return;
-    this.open = this.#spareBatch;
-    for (let i = 0; i < batch.count; i++) {
-      const replica = this.#replicas[batch.groups[i] as number] as Replica;
-      switch (batch.kinds[i]) {
-        case submissionKinds.propose:
-        case submissionKinds.proposePart:
-          if (replica.chainHead < 0) {
-            replica.chainHead = i;
-            this.#proposers.push(replica);
-          } else {
-            batch.next[replica.chainTail] = i;
-          }
-          replica.chainTail = i;
-          break;
-        case submissionKinds.read:
-          if (replica.readsArrived.length === 0) this.#readers.push(replica);
-          replica.readsArrived.push(batch.tickets[i] as number);
-          break;
-        default:
-          this.#campaign(
-            replica,
-            batch.kinds[i] === submissionKinds.preVoteCampaign,
-            batch.tickets[i] as number,
-          );
-      }
-    }
-    for (let i = 0; i < this.#proposers.length; i++) {
-      if (i % prefetchCount === 0) this.#prefetch.replicas(this.#proposers, i);
-      this.#propose(this.#proposers[i] as Replica, batch);
-    }
-    this.#proposers.length = 0;
-    for (const replica of this.#readers) this.#startReads(replica);
-    this.#readers.length = 0;
-    batch.clear();
-    this.#spareBatch = batch;
-    if (this.open.count > 0) this.wake();
-  }
-
-  #campaign(replica: Replica, preVote: boolean, ticket: number): void {
-    if (!replica.isFailed) this.#step(replica, { kind: 'campaign', preVote });
-    this.#completions.add(ticket, replica.isFailed ? groupFatal : statusOk, 0, 0, null);
-  }
-
-  /** Seals the commands that arrived for a group into blocks and steps its core; what is over its share waits a turn. */
-  #propose(replica: Replica, batch: SubmissionBatch): void {
-    const core = replica.core;
-    const isLeader = core.role === 'leader';
-    const isTaken = isLeader && !replica.isEnded && !this.#wal.isFull;
-    let head = replica.chainHead;
-    replica.chainHead = -1;
-    replica.chainTail = -1;
-    if (replica.cutTerm > 0) {
-      if (!isTaken || core.term !== replica.cutTerm) head = this.#giveUpCut(replica, batch, head);
-      replica.cutTerm = 0;
-      if (head < 0) return;
-    }
-    if (replica.isEnded) {
-      return this.#refuseChain(batch, head, replica.isFailed ? groupFatal : closed, 0);
-    }
-    if (!isLeader) return this.#refuseChain(batch, head, notLeader, core.leader);
-    if (!isTaken) return this.#refuseChain(batch, head, walFull, 0);
-    this.#live.makeRoom(batch.lengths[head] as number);
-    const first = core.lastIndex + 1;
-    const written = this.#blocks.writeChain(
-      replica,
-      batch,
-      head,
-      first,
-      core.term,
-      groupShareBytes,
-    );
-    this.#live.extend(this.#blocks);
-    for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
-      this.open.addFrom(batch, rest);
-    }
-    if (this.#blocks.isRunCut) replica.cutTerm = core.term;
-    this.counters.proposalsTaken += written;
-    this.#proposed.count = written;
-    this.#proposed.bytes = this.#blocks.payloadBytes;
-    this.#step(replica, this.#proposed);
-  }
-
-  /**
-   * The rest of a proposeMany cannot follow its first part: its caller is told that the outcome is unknown, for a part of
-   * it may be committed. Answers what comes behind it in the chain.
-   */
-  #giveUpCut(replica: Replica, batch: SubmissionBatch, head: number): number {
-    replica.cutTerm = 0;
-    let at = head;
-    while (at >= 0 && (batch.tickets[at] as number) === noTicket) at = batch.next[at] as number;
-    if (at < 0) return -1;
-    this.counters.outcomesUnknown++;
-    this.#completions.add(batch.tickets[at] as number, outcomeUnknown, 0, 0, null);
-    return batch.next[at] as number;
-  }
-
-  #refuseChain(batch: SubmissionBatch, head: number, status: number, leader: number): void {
-    for (let i = head; i >= 0; i = batch.next[i] as number) {
-      this.counters.proposalsRefused++;
-      const ticket = batch.tickets[i] as number;
-      if (ticket !== noTicket) this.#completions.add(ticket, status, leader, 0, null);
-    }
-  }
-
-  #startReads(replica: Replica): void {
-    if (replica.isFailed) return this.#reads.refuseArrived(replica, groupFatal, 0);
-    this.#step(replica, this.#read);
-    // A step that took the reads has moved their tickets to a round.
-    if (replica.readsArrived.length > 0) {
-      this.#reads.refuseArrived(replica, notLeader, replica.core.leader);
     }
   }
 
@@ -655,16 +539,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       replica.view.failure = error;
       replica.view.role = error === null ? 'closed' : 'failed';
     }
-    const batch = this.open;
-    for (let i = 0; i < batch.count; i++) {
-      const ticket = batch.tickets[i] as number;
-      if (ticket === noTicket) continue;
-      const replica = this.#replicas[batch.groups[i] as number] as Replica;
-      const isCut = replica.cutTerm > 0 && batch.kinds[i] === submissionKinds.propose;
-      if (isCut) replica.cutTerm = 0;
-      this.#completions.add(ticket, isCut ? outcomeUnknown : status, 0, 0, null);
-    }
-    batch.clear();
+    this.#desk.refuseAll(status);
     const ended = error ?? new FlotillaError('CLOSED', 'the host is closed');
     for (const wait of this.#positionWaits) wait.done(ended);
     this.#positionWaits = [];

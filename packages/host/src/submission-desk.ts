@@ -1,0 +1,215 @@
+// The calls of a host's groups as they come out of the port: commands become blocks in the log, reads join a round,
+// campaigns are stepped. What cannot be taken is refused with a status that says whether anything may have happened.
+
+import type { CoreEvent } from '@flotilla/core';
+import type { Wal } from '@flotilla/wal';
+import type { BlockWriter } from './block-writer.ts';
+import type { LiveFrames } from './live-frames.ts';
+import type { EngineCounters } from './metrics.ts';
+import {
+  type CompletionBatch,
+  noTicket,
+  SubmissionBatch,
+  statusOf,
+  statusOk,
+  submissionKinds,
+} from './port.ts';
+import { type Prefetch, prefetchCount } from './prefetch.ts';
+import type { ReadDesk } from './read-desk.ts';
+import type { Replica } from './replica.ts';
+
+/** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
+const groupShareBytes = 512 << 10;
+/** Bytes laid and not durable above which a turn takes no calls. */
+export const walPendingBytesMax: number = 64 << 20;
+
+const notLeader = statusOf('NOT_LEADER');
+const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
+const walFull = statusOf('WAL_FULL');
+const closed = statusOf('CLOSED');
+const groupFatal = statusOf('GROUP_FATAL');
+
+export interface Stepper {
+  step(replica: Replica, event: CoreEvent): void;
+  /** A turn should come. */
+  wake(): void;
+}
+
+export class SubmissionDesk {
+  /** What calls made now go into. */
+  open: SubmissionBatch = new SubmissionBatch();
+  #spare: SubmissionBatch = new SubmissionBatch();
+  readonly #stepper: Stepper;
+  /** By handle number. */
+  readonly #replicas: readonly Replica[];
+  readonly #wal: Wal;
+  readonly #blocks: BlockWriter;
+  readonly #live: LiveFrames;
+  readonly #prefetch: Prefetch;
+  readonly #reads: ReadDesk;
+  readonly #completions: CompletionBatch;
+  readonly #counters: EngineCounters;
+  readonly #proposers: Replica[] = [];
+  readonly #readers: Replica[] = [];
+  readonly #proposed: { kind: 'propose'; count: number; bytes: number } = {
+    kind: 'propose',
+    count: 0,
+    bytes: 0,
+  };
+  readonly #read: CoreEvent = { kind: 'read' };
+
+  constructor(
+    stepper: Stepper,
+    parts: {
+      readonly replicas: readonly Replica[];
+      readonly wal: Wal;
+      readonly blocks: BlockWriter;
+      readonly live: LiveFrames;
+      readonly prefetch: Prefetch;
+      readonly reads: ReadDesk;
+      readonly completions: CompletionBatch;
+      readonly counters: EngineCounters;
+    },
+  ) {
+    this.#stepper = stepper;
+    this.#replicas = parts.replicas;
+    this.#wal = parts.wal;
+    this.#blocks = parts.blocks;
+    this.#live = parts.live;
+    this.#prefetch = parts.prefetch;
+    this.#reads = parts.reads;
+    this.#completions = parts.completions;
+    this.#counters = parts.counters;
+  }
+
+  /** Takes what was called since the last turn, unless the log has too much to write already. */
+  take(): void {
+    const batch = this.open;
+    if (batch.count === 0 || this.#wal.pendingBytes > walPendingBytesMax) return;
+    this.open = this.#spare;
+    for (let i = 0; i < batch.count; i++) {
+      const replica = this.#replicas[batch.groups[i] as number] as Replica;
+      switch (batch.kinds[i]) {
+        case submissionKinds.propose:
+        case submissionKinds.proposePart:
+          if (replica.chainHead < 0) {
+            replica.chainHead = i;
+            this.#proposers.push(replica);
+          } else {
+            batch.next[replica.chainTail] = i;
+          }
+          replica.chainTail = i;
+          break;
+        case submissionKinds.read:
+          if (replica.readsArrived.length === 0) this.#readers.push(replica);
+          replica.readsArrived.push(batch.tickets[i] as number);
+          break;
+        default:
+          this.#campaign(
+            replica,
+            batch.kinds[i] === submissionKinds.preVoteCampaign,
+            batch.tickets[i] as number,
+          );
+      }
+    }
+    for (let i = 0; i < this.#proposers.length; i++) {
+      if (i % prefetchCount === 0) this.#prefetch.replicas(this.#proposers, i);
+      this.#propose(this.#proposers[i] as Replica, batch);
+    }
+    this.#proposers.length = 0;
+    for (const replica of this.#readers) this.#startReads(replica);
+    this.#readers.length = 0;
+    batch.clear();
+    this.#spare = batch;
+    if (this.open.count > 0) this.#stepper.wake();
+  }
+
+  #campaign(replica: Replica, preVote: boolean, ticket: number): void {
+    if (!replica.isFailed) this.#stepper.step(replica, { kind: 'campaign', preVote });
+    this.#completions.add(ticket, replica.isFailed ? groupFatal : statusOk, 0, 0, null);
+  }
+
+  /** Seals the commands that arrived for a group into blocks and steps its core; what is over its share waits a turn. */
+  #propose(replica: Replica, batch: SubmissionBatch): void {
+    const core = replica.core;
+    const isLeader = core.role === 'leader';
+    const isTaken = isLeader && !replica.isEnded && !this.#wal.isFull;
+    let head = replica.chainHead;
+    replica.chainHead = -1;
+    replica.chainTail = -1;
+    if (replica.cutTerm > 0) {
+      if (!isTaken || core.term !== replica.cutTerm) head = this.#giveUpCut(replica, batch, head);
+      replica.cutTerm = 0;
+      if (head < 0) return;
+    }
+    if (replica.isEnded) {
+      return this.#refuseChain(batch, head, replica.isFailed ? groupFatal : closed, 0);
+    }
+    if (!isLeader) return this.#refuseChain(batch, head, notLeader, core.leader);
+    if (!isTaken) return this.#refuseChain(batch, head, walFull, 0);
+    this.#live.makeRoom(batch.lengths[head] as number);
+    const first = core.lastIndex + 1;
+    const written = this.#blocks.writeChain(
+      replica,
+      batch,
+      head,
+      first,
+      core.term,
+      groupShareBytes,
+    );
+    this.#live.extend(this.#blocks);
+    for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
+      this.open.addFrom(batch, rest);
+    }
+    if (this.#blocks.isRunCut) replica.cutTerm = core.term;
+    this.#counters.proposalsTaken += written;
+    this.#proposed.count = written;
+    this.#proposed.bytes = this.#blocks.payloadBytes;
+    this.#stepper.step(replica, this.#proposed);
+  }
+
+  /**
+   * The rest of a proposeMany cannot follow its first part: its caller is told that the outcome is unknown, for a part of
+   * it may be committed. Answers what comes behind it in the chain.
+   */
+  #giveUpCut(replica: Replica, batch: SubmissionBatch, head: number): number {
+    replica.cutTerm = 0;
+    let at = head;
+    while (at >= 0 && (batch.tickets[at] as number) === noTicket) at = batch.next[at] as number;
+    if (at < 0) return -1;
+    this.#counters.outcomesUnknown++;
+    this.#completions.add(batch.tickets[at] as number, outcomeUnknown, 0, 0, null);
+    return batch.next[at] as number;
+  }
+
+  #refuseChain(batch: SubmissionBatch, head: number, status: number, leader: number): void {
+    for (let i = head; i >= 0; i = batch.next[i] as number) {
+      this.#counters.proposalsRefused++;
+      const ticket = batch.tickets[i] as number;
+      if (ticket !== noTicket) this.#completions.add(ticket, status, leader, 0, null);
+    }
+  }
+
+  #startReads(replica: Replica): void {
+    if (replica.isFailed) return this.#reads.refuseArrived(replica, groupFatal, 0);
+    this.#stepper.step(replica, this.#read);
+    // A step that took the reads has moved their tickets to a round.
+    if (replica.readsArrived.length > 0) {
+      this.#reads.refuseArrived(replica, notLeader, replica.core.leader);
+    }
+  }
+
+  /** The host ends: nothing of what waits was laid, the rest of a cut proposeMany aside. */
+  refuseAll(status: number): void {
+    const batch = this.open;
+    for (let i = 0; i < batch.count; i++) {
+      const ticket = batch.tickets[i] as number;
+      if (ticket === noTicket) continue;
+      const replica = this.#replicas[batch.groups[i] as number] as Replica;
+      const isCut = replica.cutTerm > 0 && batch.kinds[i] === submissionKinds.propose;
+      if (isCut) replica.cutTerm = 0;
+      this.#completions.add(ticket, isCut ? outcomeUnknown : status, 0, 0, null);
+    }
+    batch.clear();
+  }
+}
