@@ -1,7 +1,8 @@
 // Is the simulator worth its time? Known bugs are planted one by one into a copy of the sources, and seeds are run until
 // one is found. First the copy without any bug must be clean, through the same path.
 //
-// A catch is a violation of an invariant that the bug has to break, in a run that was already serving. A mutant that does
+// A catch is a violation of an invariant that the bug has to break, in a run whose hosts had
+// come up. A mutant that does
 // not fit its source (STALE), does not compile or does not run (BROKEN), or breaks only something else is not caught.
 
 import { fileURLToPath } from 'node:url';
@@ -107,7 +108,7 @@ async function tryMutant(
       seedsRun += 1;
       if (record.verdict === 'pass') return true;
       const invariant = record.invariant ?? '';
-      if (mutant.expected.includes(invariant) && record.totals.acknowledgedWrites > 0) {
+      if (mutant.expected.includes(invariant) && isUnderWay(record)) {
         caught = record;
         return false;
       }
@@ -125,6 +126,11 @@ async function tryMutant(
   } finally {
     tree.restore();
   }
+}
+
+/** Hosts had come up and begun to elect, so it is not the start that failed. */
+function isUnderWay({ totals }: ResultRecord): boolean {
+  return totals.votesProbed + totals.leaders + totals.acknowledgedWrites > 0;
 }
 
 function lineOf(result: MutantResult): string {

@@ -97,7 +97,12 @@ export interface ClusterConfig {
   /** Chance of tiny windows and messages. */
   readonly tinyChance: number;
   readonly byteModeChance: number;
+  /** Sizes of commands; absent = left to chance. */
+  readonly sizes?: CommandSizes;
 }
+
+/** Mostly below 128 bytes, mostly below 1 KiB, mostly above. */
+export type CommandSizes = 'small' | 'mixed' | 'large';
 
 const allKinds: readonly FaultKind[] = [
   'kill',
@@ -186,6 +191,18 @@ const configs: readonly ClusterConfig[] = [
     ],
     kindChance: 0.7,
     tinyChance: 0.7,
+  },
+  {
+    ...base,
+    name: 'cuts',
+    says: 'power cuts in the middle of large writes, again and again',
+    hosts: [3, 3],
+    groups: [1, 4],
+    clients: [8, 16],
+    operationsPerSecond: 200,
+    faultKinds: ['powerCut', 'powerCutInWrite', 'slowDisk'],
+    kindChance: 1,
+    sizes: 'large',
   },
   {
     ...base,
@@ -300,7 +317,8 @@ function drawClients(
 ): ClientPlan[] {
   const count = rng.between(...config.clients);
   const writeShare = 0.55 + rng.float() * 0.3;
-  const sizes = rng.pick(['small', 'mixed', 'large'] as const);
+  const drawn = rng.pick(['small', 'mixed', 'large'] as const);
+  const sizes = config.sizes ?? drawn;
   const bursts = rng.chance(0.4);
   const meanUs = (count * second) / config.operationsPerSecond;
   const durationUs = warmupUs + config.faultSeconds * second;
@@ -332,7 +350,7 @@ function drawClients(
   });
 }
 
-function drawBytes(rng: SimRng, sizes: 'small' | 'mixed' | 'large'): number {
+function drawBytes(rng: SimRng, sizes: CommandSizes): number {
   const smallest = 24;
   const large = rng.chance(sizes === 'large' ? 0.6 : sizes === 'mixed' ? 0.2 : 0.02);
   return large

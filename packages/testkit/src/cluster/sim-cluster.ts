@@ -90,7 +90,10 @@ class ClusterRun {
       return host;
     };
     this.#injector = new FaultInjector(world, {
-      onDown: (sim) => keeper(sim).onDown(),
+      onDown: (sim) => {
+        totals.crashes += 1;
+        keeper(sim).onDown();
+      },
       onUp: (sim) => keeper(sim).start(),
     });
   }
@@ -172,7 +175,7 @@ class ClusterRun {
     const { totals } = this.#context;
     const { installed } = this.#injector;
     totals.kills += installed.get('kill') ?? 0;
-    totals.powerCuts += (installed.get('powerCut') ?? 0) + (installed.get('powerCutInWrite') ?? 0);
+    totals.powerCuts = totals.crashes - totals.kills;
     totals.partitions += installed.get('cut') ?? 0;
     totals.connectionResets += (installed.get('reset') ?? 0) + (installed.get('silentBreak') ?? 0);
     for (const count of installed.values()) totals.faultWindows += count;

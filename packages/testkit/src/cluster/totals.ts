@@ -11,6 +11,7 @@ export const totalNames = [
   'outcomeUnknown',
   'timedOut',
   'otherErrors',
+  'crashes',
   'kills',
   'powerCuts',
   'poisonedHosts',

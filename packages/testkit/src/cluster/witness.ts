@@ -1,6 +1,7 @@
 // Watches the messages of all hosts of a run and holds them against what Raft promises, at the moment they leave:
 //
-//   S1  one leader per (group, term), over the whole run: whoever sends appends or heartbeats leads
+//   S1  one leader per (group, term), over the whole run, and a quorum has sent it votes: whoever sends appends or
+//       heartbeats leads
 //   S2  one vote per (replica, term), over all restarts
 //   S3  logs match: where a term begins, behind which term, and one content per block
 //   S5  a commit index that a leader tells was acknowledged by a quorum in that leader's term, or was known before
@@ -180,6 +181,13 @@ export class Witness {
     if (view === undefined) {
       group.terms.set(term, { leader: host, acks: new Map() });
       this.#totals.leaders += 1;
+      let votes = group.quorum === 1 ? 1 : 0;
+      for (const promises of group.replicas.values())
+        if (promises.votes.get(term) === host) votes++;
+      if (votes < group.quorum) {
+        const text = `group ${groupId}: host ${host} leads term ${term} with the votes of ${votes} of ${group.members.length}`;
+        this.#violations.report('S1', text);
+      }
     } else if (view.leader !== host) {
       const text = `group ${groupId}: hosts ${view.leader} and ${host} both lead term ${term}`;
       this.#violations.report('S1', text);
