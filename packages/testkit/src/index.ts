@@ -75,6 +75,13 @@ export {
   type RegisterValue,
   registerModel,
 } from './register-model.ts';
+export {
+  type TextInput,
+  TextNode,
+  type TextOperation,
+  type TextOutput,
+  textModel,
+} from './text-model.ts';
 export { type ShrinkResult, shrinkList } from './shrink.ts';
 export { SimClock, type SimClockOptions } from './sim-clock.ts';
 export { SimConn } from './sim-conn.ts';

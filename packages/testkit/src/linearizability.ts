@@ -24,6 +24,11 @@ export interface SequentialModel<State, Input, Output> {
   hash(state: State): number;
   equal(a: State, b: State): boolean;
   /**
+   * Equal for two inputs that do the same, in every state. Of operations of unknown outcome that ask for the same only
+   * the one called first is tried; without this method every one is.
+   */
+  inputKey?(input: Input): string;
+  /**
    * Tells of each of these operations whether leaving it out, alone or with other such ones, keeps a linearizable
    * history linearizable (a read; an update that nobody saw). They are left out where their outcome is unknown, and to
    * make a counter-example small.
@@ -52,6 +57,9 @@ export interface CheckOptions {
   readonly stepsMax?: number;
 }
 
+const shrinkStepsMin = 500_000;
+const shrinkFactor = 4;
+
 /** Checks every key; a violation wins over an unknown. */
 export function checkLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
@@ -73,7 +81,7 @@ export function checkLinearizable<State, Input, Output>(
     steps += search.steps;
     if (search.verdict === 'unknown') unknownKey ??= key;
     if (search.verdict !== 'violation') continue;
-    const counterExample = shrink(model, operations, stepsMax);
+    const counterExample = shrink(model, operations, search.steps);
     return { verdict: 'violation', steps, key, counterExample };
   }
   if (unknownKey !== null) return { verdict: 'unknown', steps, key: unknownKey };
@@ -94,10 +102,14 @@ interface SearchEnd {
 
 /** A call or a return in the list of what is not taken yet, in order of time. */
 class Node {
+  /** Position among the operations whose outcome is known, or among those whose outcome is not. */
   readonly operation: number;
   readonly time: number;
   /** Of a call: its return, null where unknown. Of a return: undefined. */
   match: Node | null | undefined;
+  /** Of a call of unknown outcome: the call before it that asks for the same; null where there is none. */
+  twin: Node | null = null;
+  isTaken = false;
   previous: Node | null = null;
   next: Node | null = null;
 
@@ -112,52 +124,99 @@ class Node {
   }
 }
 
+/**
+ * Calls of known outcome stand in one list with their returns, in order of time; those of unknown outcome, which have no
+ * return and need not be taken at all, in one of their own. At every place the known ones are tried first.
+ */
 function searchKey<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   all: readonly HistoryOperation<Input, Output>[],
   stepsMax: number,
 ): SearchEnd {
   const isDispensable = model.dispensable(all);
-  const operations = all.filter((each) => each.returned !== null || !isDispensable(each));
-  const head = nodesOf(operations);
-  const taken = new TakenSet(operations.length);
+  const known = all.filter((each) => each.returned !== null);
+  const unknown = all.filter((each) => each.returned === null && !isDispensable(each));
+  const head = nodesOf(known);
+  const openHead = nodesOf(unknown);
+  findTwins(model, openHead, unknown);
+  const taken = new TakenSet(known.length);
+  const spent = new TakenSet(unknown.length);
   const seen = new SeenStates<State>(model);
   const undo: { node: Node; state: State }[] = [];
   let state = model.initial();
-  let leftToReturn = operations.reduce(
-    (count, each) => count + (each.returned === null ? 0 : 1),
-    0,
-  );
+  let leftToReturn = known.length;
   let node = head.next;
+  /** When the first of the operations that are not taken returns: what is called later cannot come before it. */
+  let limit = 0;
   for (let steps = 1; ; steps++) {
     if (leftToReturn === 0) return { verdict: 'ok', steps };
     if (steps > stepsMax) return { verdict: 'unknown', steps };
-    if (node === null || node.isReturn) {
-      // The operation that returns here was not taken in time: what was taken last must come later.
+    if (node?.isReturn === true) {
+      limit = node.time;
+      node = openHead.next;
+    }
+    if (node === null || (node.match === null && node.time > limit)) {
+      // The operation that returns first was not taken in time: what was taken last must come later.
       const last = undo.pop();
       if (last === undefined) return { verdict: 'violation', steps };
-      taken.remove(last.node.operation);
       state = last.state;
-      if (last.node.match !== null) leftToReturn += 1;
       putBack(last.node);
+      if (last.node.match === null) {
+        spent.remove(last.node.operation);
+        // The first return is what it was before this one was taken: it removed none from the list.
+        limit = firstReturn(head);
+      } else {
+        taken.remove(last.node.operation);
+        leftToReturn += 1;
+      }
       node = last.node.next;
       continue;
     }
-    const { input, returned } = operations[node.operation] as HistoryOperation<Input, Output>;
-    const next = model.step(state, input, returned?.output);
+    const isOpen: boolean = node.match === null;
+    if (isOpen && node.twin !== null && !node.twin.isTaken) {
+      // Whatever this one could do, its twin, which was called before it, can do as well.
+      node = node.next;
+      continue;
+    }
+    const operation = (isOpen ? unknown : known)[node.operation] as HistoryOperation<Input, Output>;
+    const next = model.step(state, operation.input, operation.returned?.output);
     if (next !== illegal) {
-      taken.add(node.operation);
-      if (seen.add(taken, next)) {
+      const set = isOpen ? spent : taken;
+      set.add(node.operation);
+      if (seen.add(taken, spent, next)) {
         undo.push({ node, state });
         state = next;
-        if (node.match !== null) leftToReturn -= 1;
+        if (!isOpen) leftToReturn -= 1;
         takeOut(node);
         node = head.next;
         continue;
       }
-      taken.remove(node.operation);
+      set.remove(node.operation);
     }
     node = node.next;
+  }
+}
+
+function firstReturn(head: Node): number {
+  let node = head.next;
+  while (node !== null && !node.isReturn) node = node.next;
+  return node === null ? Number.POSITIVE_INFINITY : node.time;
+}
+
+/** Links each call of unknown outcome to the one before it that asks for the same. */
+function findTwins<Input>(
+  model: { inputKey?(input: Input): string },
+  head: Node,
+  operations: readonly HistoryOperation<Input, unknown>[],
+): void {
+  if (model.inputKey === undefined) return;
+  const latest = new Map<string, Node>();
+  for (let node = head.next; node !== null; node = node.next) {
+    const key = model.inputKey(
+      (operations[node.operation] as HistoryOperation<Input, unknown>).input,
+    );
+    node.twin = latest.get(key) ?? null;
+    latest.set(key, node);
   }
 }
 
@@ -182,12 +241,14 @@ function nodesOf(operations: readonly HistoryOperation<unknown, unknown>[]): Nod
 }
 
 function takeOut(call: Node): void {
+  call.isTaken = true;
   unlink(call);
   if (call.match != null) unlink(call.match);
 }
 
 /** The exact reverse of takeOut: each node still knows its neighbours. */
 function putBack(call: Node): void {
+  call.isTaken = false;
   if (call.match != null) relink(call.match);
   relink(call);
 }
@@ -230,43 +291,76 @@ class TakenSet {
 
 type StateIdentity<State> = Pick<SequentialModel<State, unknown, unknown>, 'hash' | 'equal'>;
 
-/** Which (taken, state) were reached before. */
+interface Reached<State> {
+  readonly taken: Uint32Array;
+  readonly spent: Uint32Array;
+  readonly state: State;
+}
+
+/**
+ * Which (taken, spent, state) were reached before. One that has the same operations of known outcome behind it, the same
+ * state and fewer of unknown outcome spent can do all that this one can: then there is nothing to search here.
+ */
 class SeenStates<State> {
   readonly #model: StateIdentity<State>;
-  readonly #buckets: Map<number, { words: Uint32Array; state: State }[]> = new Map();
+  readonly #buckets: Map<number, Reached<State>[]> = new Map();
 
   constructor(model: StateIdentity<State>) {
     this.#model = model;
   }
 
-  /** False where it was there already. */
-  add(taken: TakenSet, state: State): boolean {
+  /** False where it was there already, or one that is better in every respect. */
+  add(taken: TakenSet, spent: TakenSet, state: State): boolean {
     const hash = taken.hash ^ Math.imul(this.#model.hash(state), 0xc2b2ae35);
     const bucket = this.#buckets.get(hash);
     if (bucket === undefined) {
-      this.#buckets.set(hash, [{ words: taken.words.slice(), state }]);
+      this.#buckets.set(hash, [reached(taken, spent, state)]);
       return true;
     }
-    for (const known of bucket) {
-      if (!this.#model.equal(known.state, state)) continue;
-      if (known.words.every((word, i) => word === taken.words[i])) return false;
+    for (let i = 0; i < bucket.length; i++) {
+      const known = bucket[i] as Reached<State>;
+      if (!this.#model.equal(known.state, state) || !isSame(known.taken, taken.words)) continue;
+      if (isSubset(known.spent, spent.words)) return false;
     }
-    bucket.push({ words: taken.words.slice(), state });
+    bucket.push(reached(taken, spent, state));
     return true;
   }
 }
 
+function reached<State>(taken: TakenSet, spent: TakenSet, state: State): Reached<State> {
+  // Most histories have few operations of unknown outcome, many none.
+  const spentWords = spent.words.length === 0 ? spent.words : spent.words.slice();
+  return { taken: taken.words.slice(), spent: spentWords, state };
+}
+
+function isSame(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function isSubset(part: Uint32Array, whole: Uint32Array): boolean {
+  for (let i = 0; i < part.length; i++) {
+    if (((part[i] as number) & ~(whole[i] as number)) !== 0) return false;
+  }
+  return true;
+}
+
 /**
  * A smaller history that is still a violation: first the shortest prefix in time (what has not returned by then is
- * unknown), then without each operation that cannot be the reason for a violation by being absent.
+ * unknown), then without each operation that cannot be the reason for a violation by being absent. The attempts together
+ * may take several times the steps that finding the violation took; then what remains is not made smaller.
  */
 function shrink<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   operations: readonly HistoryOperation<Input, Output>[],
-  stepsMax: number,
+  stepsTaken: number,
 ): readonly HistoryOperation<Input, Output>[] {
-  const isViolation = (some: readonly HistoryOperation<Input, Output>[]): boolean =>
-    searchKey(model, some, stepsMax).verdict === 'violation';
+  let stepsLeft = shrinkStepsMin + shrinkFactor * stepsTaken;
+  const isViolation = (some: readonly HistoryOperation<Input, Output>[]): boolean => {
+    const { verdict, steps } = searchKey(model, some, stepsLeft);
+    stepsLeft -= steps;
+    return verdict === 'violation';
+  };
   const returns = operations.flatMap(({ returned }) => (returned === null ? [] : [returned.at]));
   const ends = [...new Set(returns)].sort((a, b) => a - b);
   let low = 0;

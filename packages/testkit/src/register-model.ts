@@ -31,8 +31,17 @@ export function registerModel(
     },
     hash: (state) => (state === null ? 0x51ed270b : hashString(state)),
     equal: (a, b) => a === b,
+    inputKey,
     dispensable,
   };
+}
+
+function inputKey(input: RegisterInput): string {
+  if (input.kind === 'read') return 'read';
+  const value = JSON.stringify(input.value);
+  return input.kind === 'write'
+    ? `write ${value}`
+    : `cas ${JSON.stringify(input.expected)} ${value}`;
 }
 
 /**
