@@ -10,11 +10,10 @@ import type { Effects, Role } from './effects.ts';
 import type { LogView } from './log-view.ts';
 import type { Message, MessageKind, MessageList } from './message.ts';
 import type { Progress } from './progress.ts';
+import { votersMax } from './quorum.ts';
 import type { ReadRounds } from './read-index.ts';
 import { TermRuns } from './term-runs.ts';
 
-/** Votes are bits of one number. */
-export const votersMax = 31;
 const noPeers: readonly Progress[] = [];
 
 export class CoreState {
