@@ -32,12 +32,21 @@ const suites: Readonly<Record<string, SuiteEntry>> = {
     about: 'the cluster suite over a list of group counts',
     load: async () => (await import('./cluster.ts')).groups,
   },
+  stall: {
+    about: 'a follower stopped under load: what the others notice, and how it catches up',
+    load: async () => (await import('./faults/stall.ts')).stall,
+  },
+  slowdisk: {
+    about: 'one host with a slow disk: what groups that are led elsewhere notice',
+    load: async () => (await import('./faults/stall.ts')).slowDisk,
+  },
 };
 
 /** Entry points of child processes that suites start from this file; not for people. */
 const roles: Readonly<Record<string, () => Promise<() => void>>> = {
   'ceiling-follower': async () => (await import('./ceiling-follower.ts')).runFollower,
   'cluster-host': async () => (await import('./cluster-host.ts')).runClusterHost,
+  'fault-host': async () => (await import('./faults/fault-host.ts')).runFaultHost,
 };
 
 async function main(): Promise<void> {
