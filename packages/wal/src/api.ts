@@ -52,6 +52,19 @@ export interface VoteIdentity {
   readonly instance: number;
 }
 
+/** A snapshot as the log names it: the file's content is the owner's business. */
+export interface SnapshotInfo {
+  /** Last index and its term that the snapshot covers. */
+  readonly index: number;
+  readonly term: number;
+  /** 16 bytes that name the file. */
+  readonly id: Uint8Array;
+  readonly bytes: number;
+  readonly crc: number;
+  /** Configuration of the group at `index`. */
+  readonly config: Uint8Array;
+}
+
 export interface WalTermEnd {
   readonly term: number;
   readonly lastIndex: number;

@@ -1,7 +1,7 @@
 // The byte layouts of the log's files: STORE slots, segment headers and batch headers. FORMAT.md is the same in prose.
 //
 // Every reader here answers null for bytes that are not such a thing (magic or CRC), and never interprets a field
-// before its CRC held. Whether the values fit the place they stand in is the caller's question (scan.ts, inspect.ts).
+// before its CRC held. Whether the values fit the place they stand in is the caller's question (scan.ts, inspect/).
 
 import { crc32, putU16, putU32, putU64, u16At, u32At, u64At } from '@flotilla/codec';
 

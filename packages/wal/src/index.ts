@@ -2,6 +2,7 @@ export {
   RecordRef,
   type RecoveredGroup,
   type RecoveryReport,
+  type SnapshotInfo,
   type VoteIdentity,
   type Wal,
   type WalCounters,
@@ -24,24 +25,35 @@ export {
   segmentName,
   type WitnessSlot,
 } from './format.ts';
+export { inspectDirectory } from './inspect/inspect-directory.ts';
+export type {
+  Inspection,
+  InspectOptions,
+  SegmentReport,
+  TailReport,
+  Witnesses,
+} from './inspect/inspection.ts';
+export { readStore, type StoreReport, type StoreResult } from './inspect/store-report.ts';
+export type { SegmentFile, Survey } from './inspect/survey.ts';
 export {
-  type Inspection,
-  type InspectOptions,
-  inspectDirectory,
-  type SegmentReport,
-  type TailReport,
-  type Witnesses,
-} from './inspect.ts';
+  type CheckpointManifest,
+  type CheckpointSegment,
+  checkpointName,
+  decodeCheckpoint,
+} from './checkpoint-format.ts';
+export {
+  type CompactBody,
+  compactAt,
+  type GroupStateBody,
+  groupRemoveAt,
+  groupStateAt,
+  type RemoveBody,
+  snapshotAt,
+  snapshotFlagReset,
+} from './group-records.ts';
 export { openWal } from './open.ts';
 export { recoveredGroupsOf } from './recovered-groups.ts';
 export { type HardStateBody, hardStateAt } from './records.ts';
 export type { Refusal, RefusalReason } from './refusal.ts';
 export type { ScannedBatch } from './scan.ts';
-export {
-  readStore,
-  type SegmentFile,
-  type StoreReport,
-  type StoreResult,
-  type Survey,
-} from './survey.ts';
 export { decideTail, type TailFacts, type TailFault, type TailVerdict } from './verdict.ts';

@@ -39,7 +39,9 @@ import {
   spareName,
   storeName,
 } from './format.ts';
-import { type BatchPlace, type Inspection, inspectDirectory, type TailReport } from './inspect.ts';
+import { inspectDirectory } from './inspect/inspect-directory.ts';
+import type { BatchPlace, Inspection, TailReport } from './inspect/inspection.ts';
+import type { SegmentFile, Survey } from './inspect/survey.ts';
 import type { StoreCallback } from './open.ts';
 import type { WalSettings } from './options.ts';
 import { refusalError, refusedBySystem } from './refusal.ts';
@@ -47,7 +49,6 @@ import { moveBatch } from './replay.ts';
 import { SegmentSet } from './segment-set.ts';
 import { type Spare, SpareMaker } from './spare-maker.ts';
 import { StoreFile } from './store-file.ts';
-import type { SegmentFile, Survey } from './survey.ts';
 
 /** A segment made by recovery is small, so that a crash loop does not fill the disk. */
 const carrySegmentBytes: number = 4 * 1024 * 1024;

@@ -4,7 +4,8 @@ import type { CrashPolicy, SimDisk } from '@flotilla/testkit';
 import { type SimHost, SimWorld } from '@flotilla/testkit';
 import type { FlotillaError, World } from '@flotilla/io';
 import type { Wal, WalOptions } from '../src/api.ts';
-import { type Inspection, inspectDirectory } from '../src/inspect.ts';
+import { inspectDirectory } from '../src/inspect/inspect-directory.ts';
+import type { Inspection } from '../src/inspect/inspection.ts';
 import { openWal } from '../src/open.ts';
 import { layEntries, noVote, small } from './harness.ts';
 

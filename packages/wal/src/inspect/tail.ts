@@ -1,0 +1,143 @@
+// The end of the log: gathers what the decision of verdict.ts needs (witnesses, what stands on later pages, whether one
+// bit explains the damage) and puts the verdict into words with its evidence.
+
+import type { Callback, Disk, File } from '@flotilla/io';
+import { pageBytes } from '../format.ts';
+import type { Refusal, RefusalReason } from '../refusal.ts';
+import { type LookAhead, lookAhead, type ScanEnd, type ScanPlan } from '../scan.ts';
+import { searchFlippedBit } from '../suspect.ts';
+import { decideTail, type TailFault } from '../verdict.ts';
+import type { TailReport, Witnesses } from './inspection.ts';
+import type { SegmentFile, Survey } from './survey.ts';
+
+export function gatherWitnesses(survey: Survey, newest: SegmentFile, inLog: number): Witnesses {
+  const { slots, witness } = survey.store;
+  let store = newest.header.prevLastSeq;
+  for (const slot of slots) {
+    if (slot !== null) store = Math.max(store, slot.durableSeq, slot.cleanSeq);
+  }
+  const lazy = witness === null ? 0 : witness.durableSeq;
+  return { inLog, store, lazy, all: Math.max(inLog, store, lazy) };
+}
+
+export interface TailQuestion {
+  readonly segment: SegmentFile;
+  readonly plan: ScanPlan;
+  readonly end: ScanEnd;
+  readonly fault: TailFault;
+  readonly witnesses: Witnesses;
+  readonly suspectTail: 'refuse' | 'discard';
+}
+
+export interface TailAnswer {
+  readonly report: TailReport;
+  /** Null where the log may be opened. */
+  readonly refusal: Refusal | null;
+  /** Highest sequence number at or behind the end. */
+  readonly seqSeen: number;
+  readonly bytesScanned: number;
+}
+
+/** Judges the first page of the newest segment, open as `file`, that does not continue the log. */
+export function judgeTail(
+  disk: Disk,
+  file: File,
+  question: TailQuestion,
+  callback: Callback<TailAnswer>,
+): void {
+  const { segment, plan, end, fault } = question;
+  const from = end.offset + pageBytes;
+  lookAhead(disk, file, segment.bytes, plan, from, end.nextSeq, (error, later) => {
+    if (error !== null) return callback(error, undefined as never);
+    if (fault !== 'header' && fault !== 'body') {
+      return callback(null, answerOf(question, later, null));
+    }
+    const expected = {
+      segId: plan.segId,
+      salt: plan.salt,
+      page: end.offset / pageBytes,
+      seq: end.nextSeq,
+      prevHdrCrc: end.hdrCrc,
+      epochMin: end.epoch,
+      epochMax: plan.epochMax,
+      bytesLeft: plan.capacityBytes - end.offset,
+    };
+    searchFlippedBit(disk, file, end.offset, fault, expected, (bitError, bit) => {
+      if (bitError !== null) callback(bitError, undefined as never);
+      else callback(null, answerOf(question, later, bit));
+    });
+  });
+}
+
+function answerOf(question: TailQuestion, later: LookAhead, bit: string | null): TailAnswer {
+  const { segment, end, fault, witnesses } = question;
+  const page = end.offset / pageBytes;
+  const seq = end.nextSeq;
+  const verdict = decideTail({
+    fault,
+    isWitnessed: seq <= witnesses.all,
+    hasLater: later.laterBatches > 0,
+    laterProves: later.laterDurableSeq >= seq,
+    isOneBit: bit !== null,
+    suspectTail: question.suspectTail,
+  });
+  const evidence = evidenceOf(question, later, bit);
+  const report: TailReport = {
+    segId: segment.segId,
+    offset: end.offset,
+    page,
+    seq,
+    fault,
+    verdict,
+    isZeroAfter: later.isZero && (fault === 'zero' || fault === 'end'),
+    discardedBytes: verdict === 'torn' ? discardable(segment, end, later) : 0,
+    evidence,
+  };
+  const isAccepted = verdict === 'cleanEnd' || verdict === 'torn';
+  return {
+    report,
+    refusal: isAccepted
+      ? null
+      : {
+          reason: verdict,
+          file: segment.name,
+          page,
+          seq,
+          summary: summaryOf(verdict, seq, end.summary),
+          evidence,
+        },
+    seqSeen: verdict === 'cleanEnd' ? seq - 1 : Math.max(seq, later.laterSeqMax),
+    bytesScanned: later.bytesScanned,
+  };
+}
+
+function evidenceOf(question: TailQuestion, later: LookAhead, bit: string | null): string[] {
+  const { end, witnesses } = question;
+  const { inLog, store, lazy, all } = witnesses;
+  const evidence = [
+    `page ${end.offset / pageBytes} should hold batch ${end.nextSeq} and holds ${end.summary}`,
+    `witnesses: batches up to ${all} were acknowledged (in the log ${inLog}, STORE ${store}, slot W ${lazy})`,
+  ];
+  if (later.laterBatches > 0) {
+    evidence.push(
+      `whole headers on later pages: ${later.laterBatches}, first on page ${later.laterPage}; ` +
+        `they say that batch ${later.laterDurableSeq} was durable`,
+    );
+  }
+  if (bit !== null) evidence.push(`${bit}: a media or memory fault, not a torn write`);
+  return evidence;
+}
+
+/** Bytes from the end of the log to the last page that holds anything. */
+function discardable(segment: SegmentFile, end: ScanEnd, later: LookAhead): number {
+  const usedEnd = Math.max(end.offset + pageBytes, later.usedEnd);
+  return Math.max(0, Math.min(usedEnd, segment.bytes) - end.offset);
+}
+
+function summaryOf(verdict: RefusalReason, seq: number, summary: string): string {
+  if (verdict === 'E_CORRUPT_ACKED')
+    return `batch ${seq} was acknowledged; in its place stands ${summary}`;
+  if (verdict === 'E_SUSPECT_BITFLIP')
+    return `batch ${seq} is one flipped bit away from being whole`;
+  return summary;
+}
