@@ -25,6 +25,8 @@ export {
   segmentName,
   type WitnessSlot,
 } from './format.ts';
+export { type CarvedBatch, type CarveEnd, carveFile } from './inspect/carve.ts';
+export { checkIndex, type IndexCheck, type IndexFault } from './inspect/check-index.ts';
 export { inspectDirectory } from './inspect/inspect-directory.ts';
 export type {
   Inspection,
@@ -33,6 +35,9 @@ export type {
   TailReport,
   Witnesses,
 } from './inspect/inspection.ts';
+export { type ListedFile, listFiles } from './inspect/list-files.ts';
+export { type GroupUse, liveBytesOf } from './inspect/live-bytes.ts';
+export type { NameRole } from './inspect/names.ts';
 export { readStore, type StoreReport, type StoreResult } from './inspect/store-report.ts';
 export type { SegmentFile, Survey } from './inspect/survey.ts';
 export {
@@ -54,6 +59,6 @@ export {
 export { openWal } from './open.ts';
 export { recoveredGroupsOf } from './recovered-groups.ts';
 export { type HardStateBody, hardStateAt } from './records.ts';
-export type { Refusal, RefusalReason } from './refusal.ts';
+export { isSystemRefusal, type Refusal, type RefusalReason } from './refusal.ts';
 export type { ScannedBatch } from './scan.ts';
 export { decideTail, type TailFacts, type TailFault, type TailVerdict } from './verdict.ts';

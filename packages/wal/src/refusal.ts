@@ -23,6 +23,9 @@ export type RefusalReason =
   | 'E_STATE'
   | 'E_VERSION'
   | 'E_NOT_FILE'
+  /** The directory itself is a link, or no directory. */
+  | 'E_SYMLINK'
+  | 'E_NOT_DIRECTORY'
   | 'E_IO';
 
 export interface Refusal {
@@ -37,9 +40,21 @@ export interface Refusal {
   readonly evidence: readonly string[];
 }
 
+/** Not the log is wrong but the way to it: files that are none, links, a failing or forbidding system. */
+const systemReasons: readonly RefusalReason[] = [
+  'E_NOT_FILE',
+  'E_SYMLINK',
+  'E_NOT_DIRECTORY',
+  'E_IO',
+];
+
+export function isSystemRefusal(reason: RefusalReason): boolean {
+  return systemReasons.includes(reason);
+}
+
 function codeOf(reason: RefusalReason): ErrorCode {
   if (reason === 'E_VERSION') return 'WAL_VERSION';
-  return reason === 'E_NOT_FILE' || reason === 'E_IO' ? 'IO_REFUSED' : 'WAL_CORRUPT';
+  return isSystemRefusal(reason) ? 'IO_REFUSED' : 'WAL_CORRUPT';
 }
 
 /** The error that openWal's caller sees. */

@@ -65,6 +65,8 @@ export interface ScanPlan {
   readonly epochMax: number;
   /** Where a later segment says that the log ends here, or 0: then the walk goes to the first page that does not fit. */
   readonly end: number;
+  /** File offset where batch `firstSeq` stands; the first page behind the header where absent. */
+  readonly from?: number;
 }
 
 export interface ScanEnd {
@@ -158,7 +160,7 @@ export function scanSegment(
 ): void {
   const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
   const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes));
-  let offset = pageBytes;
+  let offset = plan.from ?? pageBytes;
   let batches = 0;
   let records = 0;
   let nextSeq = plan.firstSeq;

@@ -252,8 +252,8 @@ class Inspector {
       const reason = fault === 'state' ? 'E_STATE' : 'E_HOLE';
       return done(null, () => this.#refuse(reason, segment.name, at, end.summary));
     }
-    const suspectTail = this.#options.suspectTail ?? 'refuse';
-    const question = { segment, plan, end, fault, witnesses, suspectTail };
+    const { suspectTail = 'refuse', isLive = false } = this.#options;
+    const question = { segment, plan, end, fault, witnesses, suspectTail, isLive };
     judgeTail(this.#disk, file, question, (error, answer) => {
       if (error !== null) done(error, () => {});
       else done(null, () => this.#conclude(survey, answer));

@@ -82,6 +82,11 @@ export interface Inspection {
 
 export interface InspectOptions {
   readonly suspectTail?: 'refuse' | 'discard';
+  /**
+   * Another process writes the directory while this one reads it: where the page that ended the walk holds the next
+   * batch when it is looked at again, the log has grown since, and its end is where the walk ended.
+   */
+  readonly isLive?: boolean;
   /** Told of every batch of the log, in order, after it was applied; `segment` is its file. */
   readonly onBatch?: (segment: SegmentFile, batch: ScannedBatch) => void;
 }

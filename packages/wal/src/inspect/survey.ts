@@ -48,11 +48,18 @@ export function surveyDirectory(
   directory: string,
   callback: (result: SurveyResult) => void,
 ): void {
-  readStore(disk, directory, (store) => {
-    if ('refusal' in store) return callback(store);
-    disk.list(directory, (error, names) => {
-      if (error !== null) return callback(refuseIo('list the directory', directory, error));
-      sortNames(disk, directory, store.report, names, callback);
+  disk.stat(directory, (statError, stat) => {
+    if (statError !== null) return callback(refuseIo('look at it', directory, statError));
+    if (stat.kind !== 'directory') {
+      const reason = stat.kind === 'symlink' ? 'E_SYMLINK' : 'E_NOT_DIRECTORY';
+      return callback(refuse(reason, directory, `it is a ${stat.kind}, not a directory`));
+    }
+    readStore(disk, directory, (store) => {
+      if ('refusal' in store) return callback(store);
+      disk.list(directory, (error, names) => {
+        if (error !== null) return callback(refuseIo('list the directory', directory, error));
+        sortNames(disk, directory, store.report, names, callback);
+      });
     });
   });
 }

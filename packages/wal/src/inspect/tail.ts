@@ -4,7 +4,7 @@
 import type { Callback, Disk, File } from '@flotilla/io';
 import { pageBytes } from '../format.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
-import { type LookAhead, lookAhead, type ScanEnd, type ScanPlan } from '../scan.ts';
+import { type LookAhead, lookAhead, type ScanEnd, type ScanPlan, scanSegment } from '../scan.ts';
 import { searchFlippedBit } from '../suspect.ts';
 import { decideTail, type TailFault } from '../verdict.ts';
 import type { TailReport, Witnesses } from './inspection.ts';
@@ -27,6 +27,7 @@ export interface TailQuestion {
   readonly fault: TailFault;
   readonly witnesses: Witnesses;
   readonly suspectTail: 'refuse' | 'discard';
+  readonly isLive: boolean;
 }
 
 export interface TailAnswer {
@@ -40,6 +41,50 @@ export interface TailAnswer {
 
 /** Judges the first page of the newest segment, open as `file`, that does not continue the log. */
 export function judgeTail(
+  disk: Disk,
+  file: File,
+  question: TailQuestion,
+  callback: Callback<TailAnswer>,
+): void {
+  if (!question.isLive) return judgeSettled(disk, file, question, callback);
+  judgeSettled(disk, file, question, (error, answer) => {
+    if (error !== null || answer.report.verdict === 'cleanEnd') return callback(error, answer);
+    // Later batches were seen after the page was read: by now the page must be whole, unless it is damaged.
+    const { segment, plan, end } = question;
+    const { hdrCrc: prevHdrCrc, epoch: epochMin, nextSeq: firstSeq, offset: from } = end;
+    const rest = {
+      ...plan,
+      firstSeq,
+      prevHdrCrc,
+      epochMin,
+      from,
+      epochMax: Number.MAX_SAFE_INTEGER,
+    };
+    const enough = { fault: 'state', summary: '' } as const;
+    let hasGrown = false;
+    const visit = (): typeof enough => {
+      hasGrown = true;
+      return enough;
+    };
+    scanSegment(disk, file, segment.bytes, rest, visit, (scanError) => {
+      if (scanError !== null) return callback(scanError, undefined as never);
+      callback(null, hasGrown ? grownAnswer(question, answer) : answer);
+    });
+  });
+}
+
+function grownAnswer(question: TailQuestion, answer: TailAnswer): TailAnswer {
+  const { report, bytesScanned } = answer;
+  const evidence = [`the log grew behind batch ${question.end.nextSeq - 1} while it was read`];
+  return {
+    report: { ...report, verdict: 'cleanEnd', discardedBytes: 0, evidence },
+    refusal: null,
+    seqSeen: question.end.nextSeq - 1,
+    bytesScanned,
+  };
+}
+
+function judgeSettled(
   disk: Disk,
   file: File,
   question: TailQuestion,
