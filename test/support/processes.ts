@@ -80,6 +80,11 @@ export class RunningProcess {
     return within(found, { what: `event ${name}`, deadlineMs });
   }
 
+  /** Resolves when it next prints something or ends. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#listeners.push(resolve));
+  }
+
   events(): Readonly<Record<string, unknown>>[] {
     const whole = this.stdout.slice(0, this.stdout.lastIndexOf('\n') + 1);
     return whole
