@@ -57,6 +57,7 @@ export interface CheckOptions {
   readonly stepsMax?: number;
 }
 
+const firstBudget = 10_000;
 const shrinkStepsMin = 500_000;
 const shrinkFactor = 4;
 
@@ -75,17 +76,24 @@ export function checkLinearizable<State, Input, Output>(
     else ofKey.push(operation);
   }
   let steps = 0;
-  let unknownKey: string | null = null;
-  for (const [key, operations] of byKey) {
-    const search = searchKey(model, operations, stepsMax);
-    steps += search.steps;
-    if (search.verdict === 'unknown') unknownKey ??= key;
-    if (search.verdict !== 'violation') continue;
-    const counterExample = shrink(model, operations, search.steps);
-    return { verdict: 'violation', steps, key, counterExample };
+  let open = [...byKey];
+  // All keys with a small budget first: what is broken is often found soon, and a hard key must not stand before it.
+  for (let budget = Math.min(firstBudget, stepsMax); ; budget = Math.min(budget * 10, stepsMax)) {
+    const left: typeof open = [];
+    for (const each of open) {
+      const [key, operations] = each;
+      const search = searchKey(model, operations, budget);
+      steps += search.steps;
+      if (search.verdict === 'unknown') left.push(each);
+      if (search.verdict !== 'violation') continue;
+      const counterExample = shrink(model, operations, search.steps);
+      return { verdict: 'violation', steps, key, counterExample };
+    }
+    open = left;
+    const [first] = open;
+    if (first === undefined) return { verdict: 'ok', steps, keys: byKey.size };
+    if (budget === stepsMax) return { verdict: 'unknown', steps, key: first[0] };
   }
-  if (unknownKey !== null) return { verdict: 'unknown', steps, key: unknownKey };
-  return { verdict: 'ok', steps, keys: byKey.size };
 }
 
 function checkTimes(operation: HistoryOperation<unknown, unknown>): void {

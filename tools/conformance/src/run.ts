@@ -1,0 +1,152 @@
+// The conformance runner: finds the data in a directory, lets each suite judge each file, prints a line a file and the
+// totals. It tests the packages of this repository, through their public doors, and keeps no copy of any of them.
+//
+//   conformance DIR        DIR holds any of  etcd-raft/{quorum,confchange,interaction}/*.txt
+//                                            porcupine/{kv/*.txt,etcd/*.log}
+//
+// What is not there is reported as `not run`, never as passed. Exit codes: 0 everything that is there holds, 1 something
+// does not, 2 wrong usage, no data, or data that cannot be read.
+
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { checkConfigurationChanges } from './configuration-changes.ts';
+import { DataError } from './data-error.ts';
+import { checkHistory, expectedVerdict } from './histories.ts';
+import { checkQuorum } from './quorum.ts';
+import type { FileResult } from './suite.ts';
+
+export interface Output {
+  line(text: string): void;
+  error(text: string): void;
+}
+
+interface Suite {
+  readonly name: string;
+  readonly folders: readonly string[];
+  check(file: string, text: string): FileResult;
+}
+
+const usage = 'usage: npm run -s conformance -- DIR';
+
+/** Answers the exit code. */
+export function run(words: readonly string[], output: Output): number {
+  const [directory, ...rest] = words;
+  if (directory === undefined || directory.startsWith('-') || rest.length > 0) {
+    output.error(usage);
+    return 2;
+  }
+  if (!existsSync(directory) || !statSync(directory).isDirectory()) {
+    output.line(`conformance: not run: there is no directory ${directory}`);
+    return 2;
+  }
+  return new Run(directory, output).all();
+}
+
+class Run {
+  readonly #directory: string;
+  readonly #output: Output;
+  readonly #totals: string[] = [];
+  #files = 0;
+  #failed = 0;
+  #unreadable = 0;
+  #unknown = 0;
+  #slowestEtcdMs = 0;
+
+  constructor(directory: string, output: Output) {
+    this.#directory = directory;
+    this.#output = output;
+  }
+
+  all(): number {
+    const readme = this.#readme();
+    this.#suite({ name: 'quorum', folders: ['etcd-raft/quorum'], check: checkQuorum });
+    this.#suite({
+      name: 'configuration',
+      folders: ['etcd-raft/confchange'],
+      check: checkConfigurationChanges,
+    });
+    const hasHistories = this.#suite({
+      name: 'histories',
+      folders: ['porcupine/kv', 'porcupine/etcd'],
+      check: (file, text) => this.#history(file, text, readme),
+    });
+    if (hasHistories) {
+      const slowest = `slowest of etcd ${this.#slowestEtcdMs.toFixed(1)} ms`;
+      this.#totals.push(`${this.#totals.pop()} (${this.#unknown} unknown, ${slowest})`);
+    }
+    const isEmpty = this.#files === 0;
+    const verdict = isEmpty
+      ? 'not run, no data there'
+      : this.#failed + this.#unreadable > 0
+        ? 'FAILED'
+        : 'passed';
+    this.#output.line(`conformance ${verdict}: ${this.#totals.join(', ')}`);
+    if (isEmpty || this.#unreadable > 0) return 2;
+    return this.#failed > 0 ? 1 : 0;
+  }
+
+  /** Whether there was a file. */
+  #suite(suite: Suite): boolean {
+    const files = suite.folders.flatMap((folder) => this.#filesOf(folder));
+    if (files.length === 0) {
+      this.#output.line(`not run ${suite.name}: nothing in ${suite.folders.join(', ')}`);
+      this.#totals.push(`${suite.name} not run`);
+      return false;
+    }
+    let passed = 0;
+    let total = 0;
+    for (const file of files) {
+      this.#files++;
+      const result = this.#checkFile(suite, file);
+      passed += result.passed;
+      total += result.total;
+    }
+    this.#totals.push(`${suite.name} ${passed}/${total}`);
+    return true;
+  }
+
+  #checkFile(suite: Suite, file: string): FileResult {
+    try {
+      const result = suite.check(file, readFileSync(join(this.#directory, file), 'utf8'));
+      const isPassed = result.passed === result.total && result.failures.length === 0;
+      if (!isPassed) this.#failed++;
+      const note = result.note === '' ? '' : `  ${result.note}`;
+      const mark = isPassed ? 'ok     ' : 'FAILED ';
+      this.#output.line(`${mark} ${file}  ${result.passed}/${result.total}${note}`);
+      for (const failure of result.failures) this.#output.line(`          ${failure}`);
+      return result;
+    } catch (error) {
+      const isOfData = error instanceof DataError;
+      if (!isOfData && !(error instanceof Error && 'code' in error)) throw error;
+      this.#unreadable++;
+      this.#output.line(`FAILED  ${file}  cannot be read`);
+      this.#output.error(isOfData ? error.message : `${file}: ${String(error)}`);
+      return { passed: 0, total: 1, note: '', failures: [] };
+    }
+  }
+
+  #history(file: string, text: string, readme: string | null): FileResult {
+    const name = file.slice(file.lastIndexOf('/') + 1);
+    const expected = expectedVerdict(name, readme);
+    const result = checkHistory(file, text, expected, () => performance.now());
+    if (result.isUnknown) this.#unknown++;
+    if (file.endsWith('.log')) this.#slowestEtcdMs = Math.max(this.#slowestEtcdMs, result.ms);
+    return result;
+  }
+
+  /** Relative to the directory, with forward slashes, sorted. */
+  #filesOf(folder: string): string[] {
+    const path = join(this.#directory, folder);
+    if (!existsSync(path)) return [];
+    return readdirSync(path)
+      .filter((name) => /\.(?:txt|log)$/.test(name))
+      .sort()
+      .map((name) => `${folder}/${name}`);
+  }
+
+  #readme(): string | null {
+    const path = join(this.#directory, 'README.md');
+    return existsSync(path) ? readFileSync(path, 'utf8') : null;
+  }
+}
