@@ -258,7 +258,7 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
     let carried = 0;
     let torn = 0;
     const first = Number(process.env.WAL_SEED_FIRST ?? 1);
-    for (let seed = first; seed < first + Number(process.env.WAL_SEEDS ?? 40); seed++) {
+    for (let seed = first; seed < first + Number(process.env.WAL_SEEDS ?? 60); seed++) {
       const run = new Run(seed);
       try {
         for (let life = 0; life < 8; life++) run.live();
