@@ -5,12 +5,25 @@
 // 1. first <= last + 1; last + 1 is where the next entry goes.
 // 2. lastTerm is the term of `last`, or prevTerm where the log is empty.
 // 3. commit <= last, and neither commit nor term ever goes back.
+// 4. A removed group keeps its slot: generation, term and vote are its tombstone, and its log is empty.
 
 import { assert } from '@flotilla/io';
+import type { SnapshotInfo } from './api.ts';
 
 const initialSlots = 64;
 /** Marks the end of a linked list in an Int32Array column. */
 export const none = -1;
+
+/** Bits of the `status` column. */
+export const groupStatus = {
+  /** GROUP_OPEN, GROUP_STATE or GROUP_REMOVE was seen: always, but while the log is replayed. */
+  introduced: 1,
+  /** The last index is known, and not only that of some entries. */
+  lastKnown: 2,
+  /** The runs may have gaps, to be looked for at the end of a replay. */
+  mayHaveGaps: 4,
+  removed: 8,
+} as const;
 
 function grown<T extends Float64Array | Int32Array | Uint8Array>(column: T, to: T): T {
   to.set(column);
@@ -45,14 +58,27 @@ export class GroupTable {
   commitDirty: Uint8Array = new Uint8Array(initialSlots);
   /** 1 = the slot stands in the queue of dirty commits. */
   commitQueued: Uint8Array = new Uint8Array(initialSlots);
+  status: Uint8Array = new Uint8Array(initialSlots);
+  /** Segment slot of the record that introduced the group, `none` before that. */
+  stateSegment: Int32Array = new Int32Array(initialSlots);
   readonly config: Uint8Array[] = [];
+  /** The newest snapshot, or null. */
+  readonly snapshot: (SnapshotInfo | null)[] = [];
 
   /** The group's slot, or -1. */
   slotOf(groupId: number): number {
     return this.#slotOf.get(groupId) ?? none;
   }
 
-  /** Adds a group with an empty log that starts at index 1. */
+  isRemoved(slot: number): boolean {
+    return ((this.status[slot] as number) & groupStatus.removed) !== 0;
+  }
+
+  isIntroduced(slot: number): boolean {
+    return ((this.status[slot] as number) & groupStatus.introduced) !== 0;
+  }
+
+  /** Adds a group with an empty log that starts at index 1; who adds it introduces it (LogIndex.introduce). */
   add(groupId: number, generation: number, replicaId: number, config: Uint8Array): number {
     assert(!this.#slotOf.has(groupId), () => `group ${groupId} has a slot already`);
     const slot = this.size++;
@@ -66,7 +92,10 @@ export class GroupTable {
     this.headChunk[slot] = none;
     this.tailChunk[slot] = none;
     this.termNode[slot] = none;
+    this.status[slot] = 0;
+    this.stateSegment[slot] = none;
     this.config.push(config);
+    this.snapshot.push(null);
     return slot;
   }
 
@@ -90,6 +119,8 @@ export class GroupTable {
     this.tailChunk = grown(this.tailChunk, new Int32Array(capacity));
     this.termNode = grown(this.termNode, new Int32Array(capacity));
     this.commitDirty = grown(this.commitDirty, new Uint8Array(capacity));
+    this.status = grown(this.status, new Uint8Array(capacity));
+    this.stateSegment = grown(this.stateSegment, new Int32Array(capacity));
     this.commitQueued = grown(this.commitQueued, new Uint8Array(capacity));
   }
 }

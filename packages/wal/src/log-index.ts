@@ -5,8 +5,8 @@
 // tail of the log and one chunk walk elsewhere, and nothing here allocates per entry.
 
 import { assert } from '@flotilla/io';
-import type { VoteIdentity, WalTermEnd } from './api.ts';
-import { GroupTable, none } from './group-table.ts';
+import type { SnapshotInfo, VoteIdentity, WalTermEnd } from './api.ts';
+import { GroupTable, groupStatus, none } from './group-table.ts';
 import {
   chunkHeadWords,
   chunkRuns,
@@ -16,14 +16,27 @@ import {
   recLenOf,
   runWords,
   withCount,
+  withRecLen,
 } from './run-arena.ts';
+import {
+  dropAllRuns,
+  dropRunsBelow,
+  findGap,
+  insertRun,
+  type RunPlace,
+  rebase,
+} from './run-edits.ts';
+import { SegmentUse } from './segment-use.ts';
+import { TermList } from './term-list.ts';
 
-/** Words of a closed term: term, last index, previous node. */
-const termWords = 3;
+/** A group whose indexes are this far above their base counts from another one. */
+const rebaseDistance: number = 2 ** 31;
 
 export class LogIndex {
   readonly groups: GroupTable = new GroupTable();
   readonly runs: RunArena = new RunArena();
+  readonly use: SegmentUse = new SegmentUse();
+  readonly #terms: TermList = new TermList(this.groups);
 
   // Filled by find().
   foundFirst = 0;
@@ -38,10 +51,6 @@ export class LogIndex {
   #cursorFreed = 0;
   #foundChunk = none;
   #foundRun = 0;
-
-  #terms: Float64Array = new Float64Array(64 * termWords);
-  #termsHigh = 0;
-  #termsFree = none;
 
   // --- Changing ------------------------------------------------------------------------------------------------------
 
@@ -71,7 +80,7 @@ export class LogIndex {
     const relative = first - (groups.base[slot] as number);
     assert(relative >= 0 && relative <= 0xffff_ffff, 'an index out of the reach of its base');
     if (term !== lastTerm) {
-      if (last >= (groups.first[slot] as number)) this.#pushTerm(slot, lastTerm, last);
+      if (last >= (groups.first[slot] as number)) this.#terms.push(slot, lastTerm, last);
       groups.lastTerm[slot] = term;
     }
     let chunk = groups.tailChunk[slot] as number;
@@ -104,6 +113,7 @@ export class LogIndex {
     words[at + 2] = segSlot;
     words[at + 3] = offset / 8;
     groups.last[slot] = first + count - 1;
+    this.use.addRun(segSlot, recLen);
   }
 
   /** Drops the entries from `from` on. */
@@ -119,6 +129,7 @@ export class LogIndex {
       let used = words[base + 2] as number;
       let at = base + chunkHeadWords + (used - 1) * runWords;
       while (used > 0 && (words[at] as number) >= relative) {
+        this.use.dropRun(words[at + 2] as number, recLenOf(words[at + 1] as number));
         used--;
         at -= runWords;
       }
@@ -135,23 +146,150 @@ export class LogIndex {
     }
     const last = from - 1;
     groups.last[slot] = last;
-    this.#truncateTerms(slot, last);
+    this.#terms.truncate(slot, last);
   }
 
-  /** Points the run at `index` to another place, where it still points to the old one. */
+  /**
+   * Points the run at `index` to another place, where it still points to the old one. The record there may be another
+   * length: with dropped entries cut off.
+   */
   move(
     slot: number,
     index: number,
     from: { readonly segSlot: number; readonly offset: number },
-    to: { readonly segSlot: number; readonly offset: number },
+    to: { readonly segSlot: number; readonly offset: number; readonly recLen?: number },
   ): boolean {
     if (!this.find(slot, index)) return false;
     if (this.foundSegSlot !== from.segSlot || this.foundOffset !== from.offset) return false;
+    const recLen = to.recLen ?? this.foundRecLen;
+    this.use.dropRun(from.segSlot, this.foundRecLen);
+    this.use.addRun(to.segSlot, recLen);
     const words = this.runs.page(this.#foundChunk);
     const at = this.runs.baseOf(this.#foundChunk) + chunkHeadWords + this.#foundRun * runWords;
+    words[at + 1] = withRecLen(words[at + 1] as number, recLen);
     words[at + 2] = to.segSlot;
     words[at + 3] = to.offset / 8;
     return true;
+  }
+
+  /** Drops the entries below `first`, which is at most last + 1; `prevTerm` is the term of the one before it. */
+  compact(slot: number, first: number, prevTerm: number): void {
+    const groups = this.groups;
+    assert(first >= (groups.first[slot] as number), 'a compaction that goes back');
+    dropRunsBelow(this, slot, first);
+    groups.first[slot] = first;
+    groups.prevTerm[slot] = prevTerm;
+    if (first > (groups.last[slot] as number)) groups.last[slot] = first - 1;
+    this.#terms.compact(slot, first);
+    if (first - (groups.base[slot] as number) > rebaseDistance) rebase(this, slot, first);
+  }
+
+  /** Drops the whole log: it is empty behind `index`, whose term is `term`. */
+  reset(slot: number, index: number, term: number): void {
+    const groups = this.groups;
+    dropAllRuns(this, slot);
+    groups.first[slot] = index + 1;
+    groups.base[slot] = index + 1;
+    groups.last[slot] = index;
+    groups.prevTerm[slot] = term;
+    this.#terms.clear(slot);
+  }
+
+  /** The record that says what the group is now stands in the segment of this slot. */
+  introduce(slot: number, segSlot: number): void {
+    const groups = this.groups;
+    const before = groups.stateSegment[slot] as number;
+    if (before !== none) this.use.dropState(before);
+    this.use.addState(segSlot);
+    groups.stateSegment[slot] = segSlot;
+    groups.status[slot] =
+      (groups.status[slot] as number) | groupStatus.introduced | groupStatus.lastKnown;
+  }
+
+  /** The group is removed: what stays are generation, term and vote. */
+  remove(slot: number, tombstone: { readonly term: number; readonly vote: VoteIdentity }): void {
+    const groups = this.groups;
+    this.reset(slot, 0, 0);
+    groups.commit[slot] = 0;
+    groups.commitDirty[slot] = 0;
+    groups.config[slot] = new Uint8Array(0);
+    groups.snapshot[slot] = null;
+    this.setHardState(slot, tombstone.term, tombstone.vote, 0);
+    groups.status[slot] = (groups.status[slot] as number) | groupStatus.removed;
+  }
+
+  /** A group that was removed begins again, with an empty log and the tombstone's term and vote. */
+  reopen(slot: number, generation: number, replicaId: number, config: Uint8Array): void {
+    const groups = this.groups;
+    groups.generation[slot] = generation;
+    groups.replicaId[slot] = replicaId;
+    groups.config[slot] = config;
+    groups.status[slot] = (groups.status[slot] as number) & ~groupStatus.removed;
+  }
+
+  noteSnapshot(slot: number, snapshot: SnapshotInfo): void {
+    this.groups.snapshot[slot] = snapshot;
+  }
+
+  // --- Replay with gaps: what stood in segments that are gone -----------------------------------------------------------
+
+  /** Lets the log end at `last`, although the entries in between are not known yet. */
+  extend(slot: number, last: number): void {
+    const groups = this.groups;
+    const before = groups.last[slot] as number;
+    if (last <= before) return;
+    if (groups.tailChunk[slot] === none) {
+      // Nothing is known: indexes count from near here, with room for lower ones.
+      groups.base[slot] = Math.max(1, last - 2 ** 30);
+    } else if (this.#knownEnd(slot) === before) {
+      this.#terms.push(slot, groups.lastTerm[slot] as number, before);
+    }
+    groups.last[slot] = last;
+    groups.status[slot] = (groups.status[slot] as number) | groupStatus.mayHaveGaps;
+  }
+
+  /** Entries of this term follow at the end: a gap before them counts as theirs until it is filled. */
+  followGap(slot: number, term: number): void {
+    const groups = this.groups;
+    const last = groups.last[slot] as number;
+    if (last < (groups.first[slot] as number) || this.#knownEnd(slot) === last) return;
+    groups.lastTerm[slot] = term;
+  }
+
+  /** Last index that a run of the group holds, 0 where there is none. */
+  #knownEnd(slot: number): number {
+    const chunk = this.groups.tailChunk[slot] as number;
+    if (chunk === none) return 0;
+    const words = this.runs.page(chunk);
+    const at = this.runs.baseOf(chunk) + chunkHeadWords + (this.runs.usedIn(chunk) - 1) * runWords;
+    const first = (words[at] as number) + (this.groups.base[slot] as number);
+    return first + countOf(words[at + 1] as number) - 1;
+  }
+
+  /**
+   * Live entries of one record that was written again: moves the run that has exactly them, or puts them into a gap.
+   * False where the log has some of them, or others, there.
+   */
+  restore(slot: number, place: RunPlace, term: number): boolean {
+    const groups = this.groups;
+    const last = place.first + place.count - 1;
+    groups.status[slot] = (groups.status[slot] as number) | groupStatus.mayHaveGaps;
+    if (last > (groups.last[slot] as number)) this.extend(slot, last);
+    if (insertRun(this, slot, place)) {
+      this.#terms.insert(slot, last, term);
+      return true;
+    }
+    if (!this.find(slot, place.first)) return false;
+    if (this.foundFirst !== place.first || this.foundLast !== last) return false;
+    if (this.termOf(slot, last) !== term) return false;
+    const from = { segSlot: this.foundSegSlot, offset: this.foundOffset };
+    return this.move(slot, place.first, from, place);
+  }
+
+  /** The first entry that is missing in a group that was replayed with gaps, or 0. */
+  gapIn(slot: number): number {
+    if (((this.groups.status[slot] as number) & groupStatus.mayHaveGaps) === 0) return 0;
+    return findGap(this, slot);
   }
 
   // --- Asking --------------------------------------------------------------------------------------------------------
@@ -165,6 +303,7 @@ export class LogIndex {
     const groupBase = groups.base[slot] as number;
     const relative = index - groupBase;
     let chunk = groups.tailChunk[slot] as number;
+    if (chunk === none) return false;
     let words = this.runs.page(chunk);
     let base = this.runs.baseOf(chunk);
     if ((words[base + chunkHeadWords] as number) > relative) {
@@ -191,8 +330,8 @@ export class LogIndex {
     this.foundRecLen = recLenOf(length);
     this.#foundChunk = chunk;
     this.#foundRun = low;
-    assert(index <= this.foundLast, 'a hole in the index');
-    return true;
+    // False in a gap, which only a replay can have.
+    return index >= this.foundFirst && index <= this.foundLast;
   }
 
   /**
@@ -218,29 +357,21 @@ export class LogIndex {
 
   /** Term of the entry at `index`, which must be in the log (or be the one before its first). */
   termOf(slot: number, index: number): number {
-    const groups = this.groups;
-    if (index < (groups.first[slot] as number)) return groups.prevTerm[slot] as number;
-    let term = groups.lastTerm[slot] as number;
-    for (let node = groups.termNode[slot] as number; node !== none; ) {
-      if ((this.#terms[node + 1] as number) < index) break;
-      term = this.#terms[node] as number;
-      node = this.#terms[node + 2] as number;
-    }
-    return term;
+    return this.#terms.termOf(slot, index);
+  }
+
+  /** The same where the log may have gaps: 0 for what is not known. */
+  knownTermOf(slot: number, index: number): number {
+    const status = this.groups.status[slot] as number;
+    if ((status & groupStatus.mayHaveGaps) === 0) return this.#terms.termOf(slot, index);
+    if (index < (this.groups.first[slot] as number)) return this.groups.prevTerm[slot] as number;
+    if (!this.find(slot, index)) return 0;
+    return this.#terms.termOf(slot, index);
   }
 
   /** The terms of the log, oldest first, each with its last index. */
   termEnds(slot: number): WalTermEnd[] {
-    const groups = this.groups;
-    const ends: WalTermEnd[] = [];
-    const lastIndex = groups.last[slot] as number;
-    if (lastIndex < (groups.first[slot] as number)) return ends;
-    ends.push({ term: groups.lastTerm[slot] as number, lastIndex });
-    for (let node = groups.termNode[slot] as number; node !== none; ) {
-      ends.push({ term: this.#terms[node] as number, lastIndex: this.#terms[node + 1] as number });
-      node = this.#terms[node + 2] as number;
-    }
-    return ends.reverse();
+    return this.#terms.ends(slot);
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------
@@ -268,39 +399,5 @@ export class LogIndex {
 
   #firstOf(chunk: number): number {
     return this.runs.page(chunk)[this.runs.baseOf(chunk) + chunkHeadWords] as number;
-  }
-
-  #pushTerm(slot: number, term: number, lastIndex: number): void {
-    let node = this.#termsFree;
-    if (node !== none) {
-      this.#termsFree = this.#terms[node + 2] as number;
-    } else {
-      node = this.#termsHigh;
-      this.#termsHigh += termWords;
-      if (this.#termsHigh > this.#terms.length) {
-        const larger = new Float64Array(this.#terms.length * 2);
-        larger.set(this.#terms);
-        this.#terms = larger;
-      }
-    }
-    this.#terms[node] = term;
-    this.#terms[node + 1] = lastIndex;
-    this.#terms[node + 2] = this.groups.termNode[slot] as number;
-    this.groups.termNode[slot] = node;
-  }
-
-  #truncateTerms(slot: number, last: number): void {
-    const groups = this.groups;
-    for (;;) {
-      const node = groups.termNode[slot] as number;
-      if (node === none || (this.#terms[node + 1] as number) < last) break;
-      groups.lastTerm[slot] = this.#terms[node] as number;
-      groups.termNode[slot] = this.#terms[node + 2] as number;
-      this.#terms[node + 2] = this.#termsFree;
-      this.#termsFree = node;
-    }
-    if (last < (groups.first[slot] as number)) {
-      groups.lastTerm[slot] = groups.prevTerm[slot] as number;
-    }
   }
 }

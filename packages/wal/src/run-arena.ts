@@ -40,6 +40,10 @@ export function countOf(word: number): number {
 export function recLenOf(word: number): number {
   return (word >= largeFlag ? word - largeFlag : word >>> 14) * 8;
 }
+/** The same live entries in a record of another length. */
+export function withRecLen(word: number, recLen: number): number {
+  return packLength(countOf(word), recLen);
+}
 /** The same record with fewer live entries. */
 export function withCount(word: number, count: number): number {
   return word >= largeFlag ? word : ((word & ~countMask) | count) >>> 0;
@@ -99,6 +103,48 @@ export class RunArena {
     this.#free = chunk;
     this.freed++;
     return previous;
+  }
+
+  /** Gives back the first chunk of a group's list and answers the one after it, or `none`. */
+  freeHead(chunk: number): number {
+    const words = this.page(chunk);
+    const at = this.baseOf(chunk);
+    const next = (words[at + 1] as number) - 1;
+    if (next !== none) this.page(next)[this.baseOf(next)] = 0;
+    words[at + 1] = this.#free + 1;
+    this.#free = chunk;
+    this.freed++;
+    return next;
+  }
+
+  /** Splits a chunk: its runs from `run` on go into a new chunk after it, which is answered. */
+  split(chunk: number, run: number): number {
+    const next = this.nextOf(chunk);
+    const added = this.allocate(chunk);
+    const from = this.page(chunk);
+    const fromAt = this.baseOf(chunk);
+    const to = this.page(added);
+    const toAt = this.baseOf(added);
+    const used = from[fromAt + 2] as number;
+    for (let word = run * runWords; word < used * runWords; word++) {
+      to[toAt + chunkHeadWords + word - run * runWords] = from[
+        fromAt + chunkHeadWords + word
+      ] as number;
+    }
+    from[fromAt + 2] = run;
+    to[toAt + 2] = used - run;
+    to[toAt + 1] = next + 1;
+    if (next !== none) this.page(next)[this.baseOf(next)] = added + 1;
+    return added;
+  }
+
+  /** The chunk after this one in its group's list, or `none`. */
+  nextOf(chunk: number): number {
+    return (this.page(chunk)[this.baseOf(chunk) + 1] as number) - 1;
+  }
+
+  usedIn(chunk: number): number {
+    return this.page(chunk)[this.baseOf(chunk) + 2] as number;
   }
 
   #reach(chunk: number): void {

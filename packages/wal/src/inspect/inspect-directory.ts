@@ -8,7 +8,7 @@ import type { Disk, File, IoError } from '@flotilla/io';
 import { pageBytes, pathIn, segmentName } from '../format.ts';
 import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
-import { replayBatch } from '../replay.ts';
+import { replayBatch, unfinishedGroup } from '../replay.ts';
 import { type ScanEnd, type ScannedBatch, type ScanPlan, scanSegment } from '../scan.ts';
 import { lookBeyond } from './beyond.ts';
 import { refuseIo, withFile } from './files.ts';
@@ -266,6 +266,12 @@ class Inspector {
     this.#seqSeen = Math.max(this.#seqSeen, answer.seqSeen);
     this.#bytesScanned += answer.bytesScanned;
     if (refusal !== null) return this.#finish('refused', refusal);
+    const missing = unfinishedGroup(this.#index);
+    if (missing !== null) {
+      const at = { page: report.page, seq: report.seq };
+      const newest = segmentName(report.segId);
+      return this.#refuse('E_HOLE', newest, at, missing, report.evidence);
+    }
     if (report.verdict === 'torn') return this.#finish('torn');
     const { cleanSeq } = survey.store.current;
     this.#finish(cleanSeq > 0 && cleanSeq === this.#lastSeq ? 'clean' : 'cleanEnd');
