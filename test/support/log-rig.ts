@@ -154,6 +154,17 @@ export class LogRig {
     this.script = { seed, groups: 24, entryBytesMax: 32 * 1024 };
   }
 
+  /** The same state of affairs in another directory, to which the files were copied. */
+  fork(directory: string): LogRig {
+    if (this.#current !== null) throw new Error('the last life was not judged');
+    const copy = new LogRig(directory, this.script.seed);
+    copy.acked = this.acked;
+    copy.lives = this.lives;
+    copy.#base = this.#base.clone();
+    copy.#layingLife = this.#layingLife;
+    return copy;
+  }
+
   start(options: LifeOptions = {}): Life {
     if (this.#current !== null) throw new Error('the last life was not judged');
     const { turnsMax = 20_000, window = 6, gate = false, plant = 'none', log = {} } = options;

@@ -131,7 +131,7 @@ async function digestOf(slot, firstIndex, lastIndex) {
   const digest = new EntriesDigest();
   for (let index = firstIndex; index <= lastIndex; ) {
     let ref = new RecordRef();
-    if (!wal.lookup(slot, index, ref)) ref = await load(slot, index);
+    if (!wal.lookup(slot, index, ref)) ref = await loadTwice(slot, index);
     index = addLive(digest, ref, index);
   }
   return digest.text();
@@ -157,6 +157,21 @@ function addLive(digest, ref, index) {
     at += length;
   }
   return ref.lastIndex + 1;
+}
+
+/**
+ * A read that fails fails alone: the log lives on, and the next try may succeed.
+ * @param {number} slot
+ * @param {number} index
+ */
+async function loadTwice(slot, index) {
+  try {
+    return await load(slot, index);
+  } catch (error) {
+    if (/** @type {FlotillaError} */ (error).code !== 'WAL_READ_FAILED') throw error;
+    emit({ event: 'readFailed' });
+    return load(slot, index);
+  }
 }
 
 /**
