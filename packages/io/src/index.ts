@@ -19,5 +19,6 @@ export type {
   OpenMode,
   Rng,
   Timer,
+  VolumeInfo,
   World,
 } from './world.ts';

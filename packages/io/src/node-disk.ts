@@ -14,12 +14,14 @@ import type {
   FileStat,
   IoError,
   OpenMode,
+  VolumeInfo,
 } from './world.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
+const { O_CREAT, O_DSYNC, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_SYNC } = fs.constants;
 const openFlags: Record<OpenMode, number> = {
   read: O_RDONLY | O_NOFOLLOW | fs.constants.O_NONBLOCK,
   write: O_RDWR | O_NOFOLLOW,
+  writeSync: O_RDWR | O_NOFOLLOW | (O_DSYNC ?? O_SYNC),
   create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
 };
 
@@ -123,6 +125,18 @@ export class NodeDisk implements Disk {
 
   unlink(path: string, done: Done): void {
     fs.unlink(path, done);
+  }
+
+  link(from: string, to: string, done: Done): void {
+    fs.link(from, to, done);
+  }
+
+  volume(path: string, callback: Callback<VolumeInfo>): void {
+    fs.statfs(path, (error, stat) => {
+      const value =
+        error === null ? { type: stat.type, freeBytes: stat.bavail * stat.bsize } : undefined;
+      callback(error, value as VolumeInfo);
+    });
   }
 
   list(path: string, callback: Callback<readonly string[]>): void {

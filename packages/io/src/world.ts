@@ -40,15 +40,23 @@ export interface File {
   readonly path: string;
 }
 /**
- * `read` opens an existing file for reading; `write` an existing one for reading and writing; `create` makes a new one
- * for both and fails with EEXIST where the name is taken. No mode follows a symbolic link (ELOOP).
+ * `read` opens an existing file for reading; `write` an existing one for reading and writing; `writeSync` the same, and
+ * each write is durable when it is answered (O_DSYNC); `create` makes a new one for both and fails with EEXIST where the
+ * name is taken. No mode follows a symbolic link (ELOOP).
  */
-export type OpenMode = 'read' | 'write' | 'create';
+export type OpenMode = 'read' | 'write' | 'writeSync' | 'create';
 export type FileKind = 'file' | 'directory' | 'symlink' | 'other';
 export interface FileStat {
   readonly kind: FileKind;
   readonly bytes: number;
   readonly links: number;
+}
+/** What holds a path. */
+export interface VolumeInfo {
+  /** Magic number of the file system as statfs(2) tells it, 0 = not told. */
+  readonly type: number;
+  /** Room that this process may still use. */
+  readonly freeBytes: number;
 }
 /** Held until released or until the process dies. */
 export interface FileLock {
@@ -81,6 +89,10 @@ export interface Disk {
   mkdir(path: string, done: Done): void;
   rename(from: string, to: string, done: Done): void;
   unlink(path: string, done: Done): void;
+  /** Gives the file a second name; EEXIST where that is taken. */
+  link(from: string, to: string, done: Done): void;
+  /** The file system that holds `path`. */
+  volume(path: string, callback: Callback<VolumeInfo>): void;
   /** Names, sorted by code unit. */
   list(path: string, callback: Callback<readonly string[]>): void;
   /** Does not follow a symbolic link in the last part of `path`. */

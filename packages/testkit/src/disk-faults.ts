@@ -14,6 +14,8 @@ export type DiskOp =
   | 'mkdir'
   | 'rename'
   | 'unlink'
+  | 'link'
+  | 'volume'
   | 'list'
   | 'stat'
   | 'lock';
@@ -134,6 +136,8 @@ const opKinds: Record<DiskOp, 'readUs' | 'writeUs' | 'syncUs' | 'metaUs'> = {
   mkdir: 'metaUs',
   rename: 'metaUs',
   unlink: 'metaUs',
+  link: 'metaUs',
+  volume: 'metaUs',
   list: 'metaUs',
   stat: 'metaUs',
   lock: 'metaUs',

@@ -16,6 +16,7 @@ import type {
   FileStat,
   IoError,
   OpenMode,
+  VolumeInfo,
 } from '@flotilla/io';
 import { AssertionFailure } from '@flotilla/io';
 import { crc32 } from '@flotilla/codec';
@@ -76,6 +77,8 @@ export class SimDisk implements Disk {
   /** Multiplies every latency: a disk that has become slow. */
   slowness = 1;
   latency: DiskLatency;
+  /** What volume() tells: an ext4, unless a test says otherwise. */
+  volumeType = 0xef53;
   #tree: DiskTree;
   #scheduler: DiskScheduler;
   #rng: SimRng;
@@ -85,7 +88,9 @@ export class SimDisk implements Disk {
   #life = 1;
   #calls = 0;
   #stalledUntilUs = 0;
-  #stopAt = Number.POSITIVE_INFINITY;
+  /** Operations to go until crashAfter() strikes. */
+  #stopIn = Number.POSITIVE_INFINITY;
+  #stopOp: DiskOp | null = null;
   #onStopped: (() => void) | null = null;
   #stopped = false;
   readonly #callLogMax: number;
@@ -165,10 +170,12 @@ export class SimDisk implements Disk {
   /**
    * The machine stops with the n-th operation from now on (n >= 1): that one is in flight, so a crash may leave any
    * part of it, and no later one is begun or completed. `onStopped` is called at once, from inside the n-th call: a
-   * SimHost may lose its power there; a stand-alone disk's crash() comes when the caller has returned.
+   * SimHost may lose its power there; a stand-alone disk's crash() comes when the caller has returned. With `op` only
+   * operations of that kind count.
    */
-  crashAfter(n: number, onStopped?: () => void): void {
-    this.#stopAt = this.#calls + n;
+  crashAfter(n: number, onStopped?: () => void, op?: DiskOp): void {
+    this.#stopIn = n;
+    this.#stopOp = op ?? null;
     this.#onStopped = onStopped ?? null;
   }
 
@@ -203,7 +210,7 @@ export class SimDisk implements Disk {
     this.#locks.clear();
     this.#life += 1;
     this.#stalledUntilUs = 0;
-    this.#stopAt = Number.POSITIVE_INFINITY;
+    this.#stopIn = Number.POSITIVE_INFINITY;
     this.#stopped = false;
   }
 
@@ -272,7 +279,7 @@ export class SimDisk implements Disk {
     if (mode === 'create') return this.#create(path);
     const inode = this.#tree.at(path);
     if (inode.kind === 'symlink') throw ioError('ELOOP', path);
-    if (mode === 'write') {
+    if (mode === 'write' || mode === 'writeSync') {
       if (inode.kind === 'directory') throw ioError('EISDIR', path);
       this.#refuseIfReadOnly(path);
       if (inode.readOnly) throw ioError('EACCES', path);
@@ -342,6 +349,7 @@ export class SimDisk implements Disk {
     count = this.#countThatFits(inode, offset, count);
     if (count === 0 && bytes.length > 0) throw ioError('ENOSPC', file.path);
     this.#tree.write(inode, offset, bytes.subarray(0, count));
+    if (file.mode === 'writeSync') this.#tree.syncData(inode, this.#tree.order);
     return count;
   }
 
@@ -448,6 +456,27 @@ export class SimDisk implements Disk {
     });
   }
 
+  link(from: string, to: string, done: Done): void {
+    this.#submit({ op: 'link', path: from, toPath: to }, null, done, () => {
+      const inode = this.#tree.at(from);
+      const target = this.#tree.place(to);
+      if (inode.kind === 'directory') throw ioError('EPERM', from);
+      if (target.directory.entries.has(target.name)) throw ioError('EEXIST', to);
+      this.#refuseIfReadOnly(to, target.directory);
+      this.#tree.change([], { ...target, inode });
+    });
+  }
+
+  volume(path: string, callback: Callback<VolumeInfo>): void {
+    this.#submit({ op: 'volume', path }, null, callback, () => {
+      this.#tree.at(path);
+      let used = 0;
+      for (const each of this.#tree.inodes()) used += each.current.allocatedPages;
+      const freeBytes = Math.max(0, this.capacityBytes - used * pageBytes);
+      return { type: this.volumeType, freeBytes };
+    });
+  }
+
   list(path: string, callback: Callback<readonly string[]>): void {
     this.#submit({ op: 'list', path }, null, callback, () => {
       const inode = this.#tree.at(path);
@@ -515,7 +544,8 @@ export class SimDisk implements Disk {
     };
     this.#inFlight.add(operation);
     if (file !== null && file.life === this.#life) file.inFlight += 1;
-    if (this.#calls >= this.#stopAt) {
+    if (this.#stopOp === null || this.#stopOp === head.op) this.#stopIn -= 1;
+    if (this.#stopIn <= 0) {
       this.#stopped = true;
       this.#onStopped?.();
       return;

@@ -4,7 +4,17 @@
 // After kill() or powerCut() everything the old life scheduled vanishes, and whatever still holds its World calls into
 // nothing: no callback ever comes. start() begins the next life on the disk as it was left.
 
-import type { Callback, Disk, Done, File, FileLock, FileStat, OpenMode, World } from '@flotilla/io';
+import type {
+  Callback,
+  Disk,
+  Done,
+  File,
+  FileLock,
+  FileStat,
+  OpenMode,
+  VolumeInfo,
+  World,
+} from '@flotilla/io';
 import { assert } from '@flotilla/io';
 import type { CrashPolicy } from './disk-crash.ts';
 import { SimClock, type SimClockOptions } from './sim-clock.ts';
@@ -253,6 +263,12 @@ class DiskOfLife implements Disk {
   }
   unlink(path: string, done: Done): void {
     if (this.#owner.alive) this.#disk.unlink(path, done);
+  }
+  link(from: string, to: string, done: Done): void {
+    if (this.#owner.alive) this.#disk.link(from, to, done);
+  }
+  volume(path: string, callback: Callback<VolumeInfo>): void {
+    if (this.#owner.alive) this.#disk.volume(path, callback);
   }
   list(path: string, callback: Callback<readonly string[]>): void {
     if (this.#owner.alive) this.#disk.list(path, callback);

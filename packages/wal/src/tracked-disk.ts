@@ -1,7 +1,16 @@
 // A Disk that counts what is in flight, so that the log closes its files only when no operation uses them any more,
 // whichever of its parts asked for it and however the log ended.
 
-import type { Callback, Disk, Done, File, FileLock, FileStat, OpenMode } from '@flotilla/io';
+import type {
+  Callback,
+  Disk,
+  Done,
+  File,
+  FileLock,
+  FileStat,
+  OpenMode,
+  VolumeInfo,
+} from '@flotilla/io';
 
 export class TrackedDisk implements Disk {
   readonly #disk: Disk;
@@ -64,6 +73,12 @@ export class TrackedDisk implements Disk {
   }
   unlink(path: string, done: Done): void {
     this.#disk.unlink(path, this.#counted<void>(done));
+  }
+  link(from: string, to: string, done: Done): void {
+    this.#disk.link(from, to, this.#counted<void>(done));
+  }
+  volume(path: string, callback: Callback<VolumeInfo>): void {
+    this.#disk.volume(path, this.#counted(callback));
   }
   list(path: string, callback: Callback<readonly string[]>): void {
     this.#disk.list(path, this.#counted(callback));
