@@ -15,6 +15,8 @@ export interface ClusterShape {
   readonly hosts?: number;
   readonly groups?: number;
   readonly segmentBytes?: number;
+  /** An existing folder for its data; its maker removes it. */
+  readonly directory?: string;
 }
 
 /** A command to start hosts under, such as strace. */
@@ -40,7 +42,7 @@ export class TestCluster {
   /** Made, not started. */
   static async make(shape: ClusterShape = {}): Promise<TestCluster> {
     const { hosts = 3, groups = 8, segmentBytes = 16 << 20 } = shape;
-    const directory = mkdtempSync(join(tmpdir(), 'flotilla-test-'));
+    const directory = shape.directory ?? mkdtempSync(join(tmpdir(), 'flotilla-test-'));
     const cluster = new TestCluster(directory, await findBasePort(hosts), hosts, groups);
     const words = { data: cluster.data, port: cluster.port, hosts, groups };
     const args = Object.entries(words).flatMap(([name, value]) => [`--${name}`, String(value)]);

@@ -53,47 +53,59 @@ function must(command: string, ...args: readonly string[]): void {
 
 export class Image {
   readonly file: string;
-  readonly mountPoint: string;
+  #mountPoint: string;
   #isMounted = false;
 
   constructor(folder: string, name: string, bytes: number) {
     this.file = join(folder, `${name}.img`);
-    this.mountPoint = join(folder, name);
+    this.#mountPoint = join(folder, name);
     const fd = openSync(this.file, 'wx', 0o600);
     ftruncateSync(fd, bytes);
     closeSync(fd);
     // Nothing is left to the kernel to initialise in the background.
     const eager = 'lazy_itable_init=0,lazy_journal_init=0';
     must('mkfs.ext4', '-q', '-F', '-m', '0', '-E', eager, this.file);
-    mkdirSync(this.mountPoint, { mode: 0o700 });
+    mkdirSync(this.#mountPoint, { mode: 0o700 });
+    this.mount();
+  }
+
+  get mountPoint(): string {
+    return this.#mountPoint;
+  }
+
+  /** Takes the place of a folder, with what is in it. */
+  async replace(folder: string): Promise<void> {
+    must('cp', '-a', `${folder}/.`, this.#mountPoint);
+    await this.unmount();
+    this.#mountPoint = folder;
     this.mount();
   }
 
   mount(): void {
-    must('mount', '-o', 'loop', this.file, this.mountPoint);
+    must('mount', '-o', 'loop', this.file, this.#mountPoint);
     this.#isMounted = true;
   }
 
   /** Its users have ended; what they dirtied and did not sync is written unless the power was cut. */
   async unmount(): Promise<void> {
     // A process that was just killed may hold its files for a moment longer.
-    const unmounted = (): boolean => spawnSync('umount', [this.mountPoint]).status === 0;
-    await eventually(unmounted, { what: `${this.mountPoint} is unmounted`, deadlineMs: 10_000 });
+    const unmounted = (): boolean => spawnSync('umount', [this.#mountPoint]).status === 0;
+    await eventually(unmounted, { what: `${this.#mountPoint} is unmounted`, deadlineMs: 10_000 });
     this.#isMounted = false;
   }
 
   /** Whatever still uses it. */
   drop(): void {
     if (!this.#isMounted) return;
-    if (spawnSync('umount', [this.mountPoint]).status !== 0) {
-      spawnSync('umount', ['-l', this.mountPoint]);
+    if (spawnSync('umount', [this.#mountPoint]).status !== 0) {
+      spawnSync('umount', ['-l', this.#mountPoint]);
     }
     this.#isMounted = false;
   }
 
   /** Answers the button, ready to be pressed. */
   async arm(loss: Loss = 'everything'): Promise<() => Promise<void>> {
-    const args = ['-e', cutter, this.mountPoint, String(shutdownFlags[loss])];
+    const args = ['-e', cutter, this.#mountPoint, String(shutdownFlags[loss])];
     const running = new RunningProcess('perl', args);
     const said = async (word: string): Promise<void> => {
       while (!running.stdout.includes(word)) {
