@@ -15,8 +15,8 @@ import type { SimHost, SimWorld } from './sim-world.ts';
 
 /** What the one who runs processes on the hosts does about it. */
 export interface FaultHooks {
-  /** The host is off or its process dead (`host` has been told already). */
-  onDown(host: SimHost): void;
+  /** The host is off (`powerCut`) or its process dead (`kill`); `host` has been told already. */
+  onDown(host: SimHost, how: 'kill' | 'powerCut'): void;
   /** No window keeps the host down any more: start a process on it. */
   onUp(host: SimHost): void;
 }
@@ -77,7 +77,15 @@ export class FaultInjector {
         return this.#takeDown(this.#world.host(fault.host), fault.weights);
       case 'powerCutInWrite':
         return this.#ifRunning(fault.host, (host) => {
-          host.disk.crashAfter(fault.operation, () => this.#takeDown(host, fault.weights));
+          const strike = (): void => void this.#takeDown(host, fault.weights);
+          const { among } = fault;
+          if (among === undefined) return host.disk.crashAfter(fault.operation, strike);
+          const path = new RegExp(among.path);
+          host.disk.crashAfter(
+            fault.operation,
+            strike,
+            (call) => call.op === among.op && path.test(call.path),
+          );
         });
       case 'cut':
       case 'clog':
@@ -120,7 +128,7 @@ export class FaultInjector {
     if (!host.isRunning) return false;
     if (weights === null) host.kill();
     else host.powerCut(randomCrash(weights));
-    this.#hooks.onDown(host);
+    this.#hooks.onDown(host, weights === null ? 'kill' : 'powerCut');
     return true;
   }
 

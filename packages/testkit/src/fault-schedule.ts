@@ -7,6 +7,7 @@
 // swizzled clogs, pauses, slow disks, one failed fsync, drifting clocks).
 
 import type { CrashWeights } from './disk-crash.ts';
+import type { DiskOp } from './disk-faults.ts';
 import type { LinkOptions } from './sim-link.ts';
 import { SimRng } from './sim-rng.ts';
 
@@ -18,11 +19,13 @@ export type Fault =
   | { readonly kind: 'kill'; readonly host: string }
   /** The power goes; the host starts again at the window's end. */
   | { readonly kind: 'powerCut'; readonly host: string; readonly weights: CrashWeights }
-  /** The power goes in the middle of the host's n-th disk operation from the window's beginning, if that comes. */
+  /** The power goes in the middle of the host's n-th disk operation in the window, if that comes. */
   | {
       readonly kind: 'powerCutInWrite';
       readonly host: string;
       readonly operation: number;
+      /** Operations that count: of that kind, on a path that the regular expression finds; absent = all. */
+      readonly among?: { readonly op: DiskOp; readonly path: string };
       readonly weights: CrashWeights;
     }
   /** Links are cut; the shape is for the reader. */
@@ -89,6 +92,8 @@ export interface FaultConfig {
   readonly kindChance?: number;
   /** Mean time between windows of one kind is drawn between these two; default [2 s, 60 s]. */
   readonly betweenUs?: readonly [number, number];
+  /** A regular expression: files whose writes a power cut should tear; default all. */
+  readonly writtenPaths?: string;
   /** Hosts that may be down at one moment, default all of them. */
   readonly downMax?: number;
 }
@@ -149,25 +154,26 @@ function drawWindows(
     const [min, max] = lengthsUs[kind];
     const lengthUs = max === 0 ? 0 : rng.logBetween(min, max);
     const untilUs = Math.min(durationUs, atUs + lengthUs);
-    windows.push(...drawFaults(kind, rng, config.hosts, { fromUs: atUs, untilUs }));
+    windows.push(...drawFaults(kind, rng, config, { fromUs: atUs, untilUs }));
   }
   return windows;
 }
 
 type Span = Omit<FaultWindow, 'fault'>;
 
-function drawFaults(
-  kind: FaultKind,
-  rng: SimRng,
-  hosts: readonly string[],
-  span: Span,
-): FaultWindow[] {
+function drawFaults(kind: FaultKind, rng: SimRng, config: FaultConfig, span: Span): FaultWindow[] {
+  const { hosts } = config;
   if (kind === 'clog' && rng.chance(0.5)) return drawSwizzle(rng, hosts, span);
-  const fault = drawFault(kind, rng, hosts);
+  const fault = drawFault(kind, rng, hosts, config.writtenPaths ?? '');
   return fault === null ? [] : [{ ...span, fault }];
 }
 
-function drawFault(kind: FaultKind, rng: SimRng, hosts: readonly string[]): Fault | null {
+function drawFault(
+  kind: FaultKind,
+  rng: SimRng,
+  hosts: readonly string[],
+  writtenPaths: string,
+): Fault | null {
   const host = rng.pick(hosts);
   switch (kind) {
     case 'kill':
@@ -177,8 +183,15 @@ function drawFault(kind: FaultKind, rng: SimRng, hosts: readonly string[]): Faul
       return { kind, host };
     case 'powerCut':
       return { kind, host, weights: drawWeights(rng) };
-    case 'powerCutInWrite':
-      return { kind, host, operation: rng.logBetween(1, 200), weights: drawWeights(rng) };
+    case 'powerCutInWrite': {
+      const fault = { kind, host, operation: rng.logBetween(1, 200), weights: drawWeights(rng) };
+      // A write that is not synced yet is what a power cut tears; of all operations few are in that state.
+      const op = rng.pick([null, 'writev', 'datasync'] as const);
+      if (op === null) return fault;
+      const weights = { ...fault.weights, torn: 2 * (fault.weights.torn ?? 0) + 1 };
+      const operation = rng.logBetween(1, 30);
+      return { ...fault, operation, weights, among: { op, path: writtenPaths } };
+    }
     case 'cut': {
       const shape = rng.pick(partitionShapes);
       const links = partitionLinks(shape, rng.shuffle([...hosts]), rng);

@@ -90,7 +90,7 @@ export class SimDisk implements Disk {
   #stalledUntilUs = 0;
   /** Operations to go until crashAfter() strikes. */
   #stopIn = Number.POSITIVE_INFINITY;
-  #stopOp: DiskOp | null = null;
+  #stopAmong: ((call: DiskCall) => boolean) | null = null;
   #onStopped: (() => void) | null = null;
   #stopped = false;
   readonly #callLogMax: number;
@@ -170,12 +170,12 @@ export class SimDisk implements Disk {
   /**
    * The machine stops with the n-th operation from now on (n >= 1): that one is in flight, so a crash may leave any
    * part of it, and no later one is begun or completed. `onStopped` is called at once, from inside the n-th call: a
-   * SimHost may lose its power there; a stand-alone disk's crash() comes when the caller has returned. With `op` only
-   * operations of that kind count.
+   * SimHost may lose its power there; a stand-alone disk's crash() comes when the caller has returned. With `among` only
+   * those operations count.
    */
-  crashAfter(n: number, onStopped?: () => void, op?: DiskOp): void {
+  crashAfter(n: number, onStopped?: () => void, among?: (call: DiskCall) => boolean): void {
     this.#stopIn = n;
-    this.#stopOp = op ?? null;
+    this.#stopAmong = among ?? null;
     this.#onStopped = onStopped ?? null;
   }
 
@@ -544,7 +544,7 @@ export class SimDisk implements Disk {
     };
     this.#inFlight.add(operation);
     if (file !== null && file.life === this.#life) file.inFlight += 1;
-    if (this.#stopOp === null || this.#stopOp === head.op) this.#stopIn -= 1;
+    if (this.#stopAmong === null || this.#stopAmong(call)) this.#stopIn -= 1;
     if (this.#stopIn <= 0) {
       this.#stopped = true;
       this.#onStopped?.();

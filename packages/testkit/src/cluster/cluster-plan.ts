@@ -90,6 +90,8 @@ export interface ClusterConfig {
   readonly faultSeconds: number;
   readonly faultKinds: readonly FaultKind[];
   readonly kindChance: number;
+  /** Mean time between faults of one kind; default from one second to half the run. */
+  readonly betweenUs?: readonly [number, number];
   /** At least one crash and one partition, whatever was drawn. */
   readonly needsCrashAndCut: boolean;
   /** Chance of a group to have fewer members than there are hosts. */
@@ -99,6 +101,8 @@ export interface ClusterConfig {
   readonly byteModeChance: number;
   /** Sizes of commands; absent = left to chance. */
   readonly sizes?: CommandSizes;
+  /** Longest time of a sync; default from a quick disk to one that is nearly always in the middle of one. */
+  readonly syncUs?: readonly [number, number];
 }
 
 /** Mostly below 128 bytes, mostly below 1 KiB, mostly above. */
@@ -200,9 +204,11 @@ const configs: readonly ClusterConfig[] = [
     groups: [1, 4],
     clients: [8, 16],
     operationsPerSecond: 200,
-    faultKinds: ['powerCut', 'powerCutInWrite', 'slowDisk'],
+    faultKinds: ['powerCutInWrite', 'slowDisk'],
     kindChance: 1,
+    betweenUs: [300_000, 2_000_000],
     sizes: 'large',
+    syncUs: [20_000, 200_000],
   },
   {
     ...base,
@@ -228,13 +234,15 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     const names = [...clusterConfigs.keys()].join(', ');
     throw new RangeError(`there is no config ${configName}; there are ${names}`);
   }
-  const rng = new SimRng(seed).fork('cluster plan');
+  // The name too: a seed must not mean the same faults, or the lack of them, in every config.
+  const rng = new SimRng(seed).fork(`cluster plan ${configName}`);
   const shape = rng.fork('shape');
   const hostCount = shape.logBetween(...config.hosts);
   const hosts = drawHosts(shape, hostCount);
   const groups = drawGroups(shape.fork('groups'), config, hostCount);
   const tuning = drawTuning(rng.fork('tuning'), config);
   const warmupUs = 1.5 * second + tuning.electionMsMax * 1500;
+  const disk = drawDisk(shape, config);
   return {
     seed,
     config: configName,
@@ -242,12 +250,12 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     groups,
     tuning,
     clients: drawClients(rng.fork('clients'), config, groups, tuning, warmupUs),
-    faults: drawFaults(seed, rng.fork('faults'), config, hosts),
+    faults: drawFaults(rng.fork('faults'), config, hosts, disk),
     networkMode: shape.chance(config.byteModeChance) ? 'byte' : 'frame',
     chaosOrder: shape.chance(0.5),
     forbidAmbient: shape.chance(0.1),
     poisonReceived: shape.chance(0.5),
-    disk: drawDisk(shape),
+    disk,
     lateCopies: drawLateCopies(rng.fork('late copies')),
     warmupUs,
   };
@@ -297,9 +305,8 @@ function drawTuning(rng: SimRng, config: ClusterConfig): ClusterTuning {
   };
 }
 
-function drawDisk(rng: SimRng): DiskLatency {
-  // From a quick disk to one that is nearly always in the middle of a sync.
-  const syncUs = rng.logBetween(500, 50_000);
+function drawDisk(rng: SimRng, config: ClusterConfig): DiskLatency {
+  const syncUs = rng.logBetween(...(config.syncUs ?? [500, 50_000]));
   return { ...defaultDiskLatency, syncUs: [syncUs / 10, syncUs] };
 }
 
@@ -359,22 +366,27 @@ function drawBytes(rng: SimRng, sizes: CommandSizes): number {
 }
 
 function drawFaults(
-  seed: number,
   rng: SimRng,
   config: ClusterConfig,
   hosts: readonly HostPlan[],
+  disk: DiskLatency,
 ): FaultSchedule {
   const names = hosts.map(({ id }) => hostName(id));
   const durationUs = config.faultSeconds * second;
-  const drawn = drawFaultSchedule(seed, {
+  const drawn = drawFaultSchedule(rng.fork('schedule').u32(), {
     hosts: names,
     durationUs,
     kinds: config.faultKinds,
     kindChance: config.kindChance,
-    betweenUs: [second, durationUs / 2],
+    betweenUs: config.betweenUs ?? [second, durationUs / 2],
+    // Segments of the log, not the spare files that are made ready in the background.
+    writtenPaths: '/[0-9a-f]+[.]seg$',
     downMax: rng.chance(0.3) ? hosts.length : Math.floor((hosts.length - 1) / 2),
   });
-  const windows = drawn.windows.map((window) => shortened(window, rng, durationUs));
+  const slownessMax = Math.max(2, slowSyncUsMax / disk.syncUs[1]);
+  const windows = drawn.windows.map((window) =>
+    bounded(shortened(window, rng, durationUs), slownessMax),
+  );
   if (config.needsCrashAndCut) windows.push(...missing(windows, rng, names, durationUs));
   windows.sort((a, b) => a.fromUs - b.fromUs);
   return { ...drawn, windows };
@@ -386,6 +398,15 @@ function shortened(window: FaultWindow, rng: SimRng, durationUs: number): FaultW
   const lengthMax = rng.logBetween(200_000, durationUs / 3);
   if (keepsLength || window.untilUs - window.fromUs <= lengthMax) return window;
   return { ...window, untilUs: window.fromUs + lengthMax };
+}
+
+/** A sync that takes longer than healing may is a stopped disk, which is another fault. */
+const slowSyncUsMax: number = 20 * second;
+
+function bounded(window: FaultWindow, slownessMax: number): FaultWindow {
+  const { fault } = window;
+  if (fault.kind !== 'slowDisk' || fault.slowness <= slownessMax) return window;
+  return { ...window, fault: { ...fault, slowness: slownessMax } };
 }
 
 function missing(
@@ -401,7 +422,8 @@ function missing(
     const fromUs = rng.between(second, durationUs - 3 * second);
     return { fromUs, untilUs: fromUs + rng.logBetween(200_000, 2 * second) };
   };
-  if (!has('kill', 'powerCut', 'powerCutInWrite')) {
+  // A power cut in a write may never come to its write.
+  if (!has('kill', 'powerCut')) {
     const weights = { lost: rng.float(), kept: rng.float(), torn: rng.float(), zeros: rng.float() };
     added.push({ ...span(), fault: { kind: 'powerCut', host: rng.pick(names), weights } });
   }

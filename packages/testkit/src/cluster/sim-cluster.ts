@@ -90,8 +90,10 @@ class ClusterRun {
       return host;
     };
     this.#injector = new FaultInjector(world, {
-      onDown: (sim) => {
+      onDown: (sim, how) => {
         totals.crashes += 1;
+        if (how === 'kill') totals.kills += 1;
+        else totals.powerCuts += 1;
         keeper(sim).onDown();
       },
       onUp: (sim) => keeper(sim).start(),
@@ -174,8 +176,6 @@ class ClusterRun {
     for (const { sim } of this.#hosts) sim.disk.clearFaults();
     const { totals } = this.#context;
     const { installed } = this.#injector;
-    totals.kills += installed.get('kill') ?? 0;
-    totals.powerCuts = totals.crashes - totals.kills;
     totals.partitions += installed.get('cut') ?? 0;
     totals.connectionResets += (installed.get('reset') ?? 0) + (installed.get('silentBreak') ?? 0);
     for (const count of installed.values()) totals.faultWindows += count;

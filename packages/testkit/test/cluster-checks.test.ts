@@ -1,0 +1,243 @@
+// The checks of the simulated cluster, each shown what it must not let pass. (That they find bugs in the engine itself is
+// shown by `npm run -s sim -- --mutants`.)
+
+import { Message, messageKinds } from '@flotilla/core';
+import { describe, expect, test } from 'vitest';
+import { attemptId, decodeCommand, encodeCommand } from '../src/cluster/command.ts';
+import { type AppliedCommand, Ledger } from '../src/cluster/ledger.ts';
+import { LogChain } from '../src/cluster/log-chain.ts';
+import { judge, type RecoveredLog } from '../src/cluster/recovery-probe.ts';
+import { newTotals } from '../src/cluster/totals.ts';
+import { ViolationLog } from '../src/cluster/violation.ts';
+import { ReplicaPromises, Witness } from '../src/cluster/witness.ts';
+
+function violations(): ViolationLog {
+  return new ViolationLog(
+    () => 0,
+    () => {},
+  );
+}
+
+describe('commands', () => {
+  test('are read back as they were made, and not where a byte is out of place', () => {
+    const id = attemptId(3, 12_345, 6);
+    const bytes = encodeCommand(id, 42, 300);
+    expect(decodeCommand(bytes, 0, bytes.length)).toMatchObject({ id, key: 42 });
+    bytes[200] = (bytes[200] as number) ^ 1;
+    expect(decodeCommand(bytes, 0, bytes.length)).toBe(null);
+  });
+});
+
+describe('the ledger', () => {
+  const make = (): { ledger: Ledger; log: ViolationLog } => {
+    const log = violations();
+    return { log, ledger: new Ledger(log, { onFirstApplied() {} }) };
+  };
+  const command = (more: Partial<AppliedCommand>): AppliedCommand => ({
+    ...{ groupId: 1, host: 'n1', previous: 0, index: 1, term: 1, id: 7, hash: 9, state: 5 },
+    ...more,
+  });
+
+  test('S4: refuses a second command at an index, and a blank where others applied one', () => {
+    const one = make();
+    for (const id of [7, 8]) one.ledger.tried(id);
+    one.ledger.applied(command({}));
+    one.ledger.applied(command({ host: 'n2', id: 8 }));
+    expect(one.log.first?.invariant).toBe('S4');
+
+    const two = make();
+    for (const id of [7, 8]) two.ledger.tried(id);
+    two.ledger.applied(command({}));
+    two.ledger.applied(command({ host: 'n2', index: 2, id: 8 }));
+    expect(two.log.first?.invariant).toBe('S4');
+  });
+
+  test('S7: refuses another state at the same index, and an index applied again in one life', () => {
+    const one = make();
+    one.ledger.tried(7);
+    one.ledger.applied(command({}));
+    one.ledger.applied(command({ host: 'n2', state: 6 }));
+    expect(one.log.first?.invariant).toBe('S7');
+
+    const two = make();
+    two.ledger.tried(7);
+    two.ledger.applied(command({ previous: 1 }));
+    expect(two.log.first?.invariant).toBe('S7');
+  });
+
+  test('C1: refuses an acknowledgement of what was not applied, and an attempt that is applied twice', () => {
+    const one = make();
+    one.ledger.tried(7);
+    one.ledger.acknowledged(1, 7, 1, 1);
+    expect(one.log.first?.invariant).toBe('C1');
+
+    const two = make();
+    two.ledger.tried(7);
+    two.ledger.applied(command({}));
+    two.ledger.applied(command({ previous: 1, index: 2 }));
+    expect(two.log.first?.invariant).toBe('C1');
+  });
+
+  test('C3: refuses what nobody tried, and what had been refused, whichever comes first', () => {
+    const one = make();
+    one.ledger.applied(command({}));
+    expect(one.log.first?.invariant).toBe('C3');
+
+    const two = make();
+    two.ledger.tried(7);
+    two.ledger.refused(7, 'NOT_LEADER');
+    two.ledger.applied(command({}));
+    expect(two.log.first?.invariant).toBe('C3');
+
+    const three = make();
+    three.ledger.tried(7);
+    three.ledger.applied(command({}));
+    three.ledger.refused(7, 'NOT_LEADER');
+    expect(three.log.first?.invariant).toBe('C3');
+  });
+});
+
+describe('the chain of terms', () => {
+  test('tells the term of every index below a known one, and refuses two beginnings of a term', () => {
+    const chain = new LogChain();
+    expect(chain.addStart(1, 1, 0)).toBe(null);
+    expect(chain.addStart(4, 8, 1)).toBe(null);
+    expect([0, 1, 7, 8, 20].map((index) => chain.termAt(index, 20, 4))).toEqual([0, 1, 1, 4, 4]);
+    expect(chain.termAt(21, 20, 4)).toBe(null);
+    expect(chain.termAt(3, 20, 9)).toBe(null);
+    expect(chain.addStart(4, 9, 1)).toMatch(/elsewhere at 8/);
+  });
+});
+
+describe('the witness', () => {
+  const make = (): { witness: Witness; log: ViolationLog } => {
+    const log = violations();
+    const witness = new Witness(log, newTotals(), { onVoteSent() {} });
+    witness.addGroup(1, [1, 2, 3]);
+    return { witness, log };
+  };
+  const message = (fields: Partial<Message>): Message => Object.assign(new Message(), fields);
+  const vote = (witness: Witness, from: number, to: number, term: number): void => {
+    const kind = messageKinds.voteAnswer;
+    witness.onMessage(from, to, 1, message({ kind, term, granted: true }), []);
+  };
+  const elect = (witness: Witness, host: number, voter: number, term: number): void => {
+    witness.onMessage(host, voter, 1, message({ kind: messageKinds.vote, term }), []);
+    vote(witness, voter, host, term);
+  };
+  const append = (witness: Witness, host: number, to: number, fields: Partial<Message>): void =>
+    witness.onMessage(host, to, 1, message({ kind: messageKinds.append, ...fields }), []);
+  const answer = (
+    witness: Witness,
+    host: number,
+    to: number,
+    term: number,
+    index: number,
+  ): void => {
+    const kind = messageKinds.appendAnswer;
+    witness.onMessage(host, to, 1, message({ kind, term, index, granted: true }), []);
+  };
+
+  test('S1: refuses a second leader of a term, and one without a quorum of votes', () => {
+    const one = make();
+    elect(one.witness, 1, 2, 1);
+    append(one.witness, 1, 2, { term: 1 });
+    expect(one.log.first).toBe(null);
+    append(one.witness, 3, 2, { term: 1 });
+    expect(one.log.first?.invariant).toBe('S1');
+
+    const two = make();
+    two.witness.onMessage(1, 2, 1, message({ kind: messageKinds.vote, term: 1 }), []);
+    append(two.witness, 1, 2, { term: 1 });
+    expect(two.log.first?.message).toMatch(/with the votes of 1 of 3/);
+  });
+
+  test('S2: refuses a second vote in a term', () => {
+    const { witness, log } = make();
+    vote(witness, 2, 1, 1);
+    vote(witness, 2, 1, 1);
+    expect(log.first).toBe(null);
+    vote(witness, 2, 3, 1);
+    expect(log.first?.invariant).toBe('S2');
+  });
+
+  test('S5: refuses a commit index that a quorum acknowledged, but with no entry of the leader’s term', () => {
+    const { witness, log } = make();
+    elect(witness, 1, 2, 1);
+    append(witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    answer(witness, 2, 1, 1, 4);
+    append(witness, 1, 2, { term: 1, prevIndex: 5, prevTerm: 1, lastIndex: 5, commit: 4 });
+    expect(log.first).toBe(null);
+    elect(witness, 3, 2, 2);
+    append(witness, 3, 2, { term: 2, prevIndex: 5, prevTerm: 1, lastIndex: 6, entriesTerm: 2 });
+    answer(witness, 2, 3, 2, 5);
+    const commit = { term: 2, prevIndex: 6, prevTerm: 2, lastIndex: 6, commit: 5 };
+    append(witness, 3, 2, commit);
+    expect(log.first?.invariant).toBe('S5');
+  });
+
+  test('S6: refuses a leader whose log lacks what was committed', () => {
+    const { witness, log } = make();
+    elect(witness, 1, 2, 1);
+    append(witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    answer(witness, 2, 1, 1, 5);
+    append(witness, 1, 2, { term: 1, prevIndex: 5, prevTerm: 1, lastIndex: 5, commit: 5 });
+    elect(witness, 3, 2, 2);
+    append(witness, 3, 2, { term: 2, prevIndex: 3, prevTerm: 1, lastIndex: 4, entriesTerm: 2 });
+    expect(log.first?.invariant).toBe('S6');
+  });
+
+  test('S9: refuses a term that falls, told to the same peer', () => {
+    const { witness, log } = make();
+    const told = (to: number, term: number): void =>
+      witness.onMessage(1, to, 1, message({ kind: messageKinds.heartbeatAnswer, term }), []);
+    told(2, 5);
+    told(3, 4);
+    expect(log.first).toBe(null);
+    told(2, 4);
+    expect(log.first?.invariant).toBe('S9');
+  });
+});
+
+describe('the judgement of a recovery', () => {
+  const chain = new LogChain();
+  chain.addStart(1, 1, 0);
+  chain.addStart(3, 6, 1);
+  const promises = new ReplicaPromises();
+  promises.term = 3;
+  promises.voteTerm = 3;
+  promises.votedFor = 2;
+  promises.ack = { term: 3, index: 8, entryTerm: 3 };
+  const log = (more: Partial<RecoveredLog>): RecoveredLog => ({
+    ...{ term: 3, votedFor: 2, commit: 0, lastIndex: 8 },
+    termEnds: [
+      { term: 1, lastIndex: 5 },
+      { term: 3, lastIndex: more.lastIndex ?? 8 },
+    ],
+    ...more,
+  });
+
+  test('W1: misses a group, a term, a vote, an acknowledged entry', () => {
+    const problem = (found: RecoveredLog | undefined): string | null =>
+      judge(found, promises, chain).problem;
+    expect(problem(log({}))).toBe(null);
+    expect(problem(log({ term: 4, votedFor: 0 }))).toBe(null);
+    expect(problem(undefined)).toMatch(/gone/);
+    expect(problem(log({ term: 2 }))).toMatch(/in term 2/);
+    expect(problem(log({ votedFor: 0 }))).toMatch(/vote in term 3 is 0/);
+    expect(problem(log({ lastIndex: 7 }))).toMatch(/ends at 7/);
+    expect(problem(log({ term: 4, lastIndex: 7 }))).toMatch(/ends at 7/);
+  });
+
+  test('W1: lets a later leader replace what was acknowledged, and nobody else', () => {
+    const replaced = [
+      { term: 1, lastIndex: 5 },
+      { term: 4, lastIndex: 6 },
+    ];
+    const later = { term: 4, votedFor: 0, lastIndex: 6, termEnds: replaced };
+    expect(judge(log(later), promises, chain)).toEqual({ problem: null, isDecided: true });
+    const older = [{ term: 1, lastIndex: 9 }];
+    const same = { lastIndex: 9, termEnds: older };
+    expect(judge(log(same), promises, chain).problem).toMatch(/is of term 1, not 3/);
+  });
+});
