@@ -11,6 +11,7 @@
 import { spawnSync } from 'node:child_process';
 import {
   closeSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   mkdtempSync,
@@ -18,6 +19,8 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +46,17 @@ const cutter = `
   defined ioctl($mount, 0x8004587d, $flags) or die "EXT4_IOC_SHUTDOWN: $!\\n";
   print "cut\\n";
 `;
+
+/** Appends zeros to a file until there is no space for a step more. */
+function writeUntilFull(fd: number, stepBytes: number): void {
+  const step = Buffer.alloc(stepBytes);
+  let offset = fstatSync(fd).size;
+  try {
+    for (;;) offset += writeSync(fd, step, 0, step.length, offset);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+}
 
 /** A command that must work. */
 function must(command: string, ...args: readonly string[]): void {
@@ -71,6 +85,29 @@ export class Image {
 
   get mountPoint(): string {
     return this.#mountPoint;
+  }
+
+  /** Leaves not one block free, whatever else is written to it meanwhile. */
+  fill(): void {
+    const fd = openSync(this.#ballast, 'w', 0o600);
+    try {
+      const { bavail, bsize } = statfsSync(this.#mountPoint);
+      const most = Math.max(0, bavail * bsize - (1 << 20));
+      // Allocating is quick and takes nearly all; what is left is taken by writing.
+      spawnSync('fallocate', ['-l', String(most), this.#ballast]);
+      for (const step of [64 << 10, 4 << 10]) writeUntilFull(fd, step);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Gives back what fill() took. */
+  free(): void {
+    rmSync(this.#ballast, { force: true });
+  }
+
+  get #ballast(): string {
+    return join(this.#mountPoint, 'ballast');
   }
 
   /** Takes the place of a folder, with what is in it. */

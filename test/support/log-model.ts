@@ -2,6 +2,7 @@
 // from it.
 
 import {
+  ballotGroup,
   configOf,
   EntriesDigest,
   type GroupImage,
@@ -79,7 +80,8 @@ export class LogModel {
     const lines: string[] = [];
     const found = new Map(images.map((image) => [image.groupId, image]));
     for (const groupId of found.keys()) {
-      if (!this.#groups.has(groupId)) lines.push(`group ${groupId} should not be there`);
+      if (!this.#groups.has(groupId) && groupId !== ballotGroup)
+        lines.push(`group ${groupId} should not be there`);
     }
     for (const [groupId, group] of this.#groups) {
       const image = found.get(groupId);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { within } from './eventually.ts';
 import type { Dice } from './load.ts';
 import { LogModel } from './log-model.ts';
-import { type GroupImage, type Script, turnOps } from './log-script.mjs';
+import { ballotGroup, type GroupImage, type Script, turnOps } from './log-script.mjs';
 import { type ProcessEnd, RunningProcess } from './processes.ts';
 
 const writerPath = fileURLToPath(new URL('./log-writer.mjs', import.meta.url));
@@ -49,6 +49,10 @@ export class Life {
   readonly process: RunningProcess;
   #parsed = 0;
   #acked = 0;
+  #balloted = 0;
+  #reads = 0;
+  #fullTimes = 0;
+  #resumedTimes = 0;
   #opened: OpenedEvent | null = null;
   #lastWord: LastWord | null = null;
   readonly #details: Map<string, Readonly<Record<string, unknown>>> = new Map();
@@ -62,6 +66,25 @@ export class Life {
   get acked(): number {
     this.#parse();
     return this.#acked;
+  }
+  /** The ballot's term that is durable (laid while the log was full). */
+  get balloted(): number {
+    this.#parse();
+    return this.#balloted;
+  }
+  /** Records read while the log was full. */
+  get reads(): number {
+    this.#parse();
+    return this.#reads;
+  }
+  /** How often the log said that it was full, and that it was not any more. */
+  get fullTimes(): number {
+    this.#parse();
+    return this.#fullTimes;
+  }
+  get resumedTimes(): number {
+    this.#parse();
+    return this.#resumedTimes;
   }
   get opened(): OpenedEvent | null {
     this.#parse();
@@ -105,6 +128,8 @@ export class Life {
     if (end <= this.#parsed) return;
     for (const line of stdout.slice(this.#parsed, end).split('\n')) {
       if (line.startsWith('a ')) this.#acked = Math.max(this.#acked, Number(line.slice(2)));
+      else if (line.startsWith('h ')) this.#balloted = Number(line.slice(2));
+      else if (line.startsWith('r ')) this.#reads = Number(line.slice(2));
       else if (line.startsWith('{')) this.#note(JSON.parse(line) as Record<string, unknown>);
     }
     this.#parsed = end;
@@ -113,6 +138,8 @@ export class Life {
   #note(event: Record<string, unknown>): void {
     const name = event['event'] as string;
     this.#details.set(name, event);
+    if (name === 'full') this.#fullTimes++;
+    if (name === 'resumed') this.#resumedTimes++;
     if (name === 'opened') this.#opened = event as unknown as OpenedEvent;
     if (name === 'closed' || name === 'poisoned' || name === 'refused') {
       this.#lastWord = event as unknown as LastWord;
@@ -142,6 +169,8 @@ export class LogRig {
   readonly script: Script;
   /** Turns that must be there from now on. */
   acked = 0;
+  /** The ballot's term that must be there from now on. */
+  balloted = 0;
   lives = 0;
   /** What the last life that opened the log found. */
   #base: LogModel = new LogModel();
@@ -159,6 +188,7 @@ export class LogRig {
     if (this.#current !== null) throw new Error('the last life was not judged');
     const copy = new LogRig(directory, this.script.seed);
     copy.acked = this.acked;
+    copy.balloted = this.balloted;
     copy.lives = this.lives;
     copy.#base = this.#base.clone();
     copy.#layingLife = this.#layingLife;
@@ -197,9 +227,14 @@ export class LogRig {
     this.#base = model;
     this.#layingLife = life.number;
     this.acked = Math.max(opened.turn, life.acked);
+    this.balloted = Math.max(termOfBallot(opened), life.balloted);
   }
 
-  #found({ turn, groups, report }: OpenedEvent): LogModel {
+  #found(opened: OpenedEvent): LogModel {
+    const { turn, groups, report } = opened;
+    if (termOfBallot(opened) < this.balloted) {
+      throw new Error(`LOST: the ballot's term ${this.balloted} was durable and is gone`);
+    }
     if (turn < this.acked) {
       throw new Error(
         `LOST: turns ${turn + 1}..${this.acked} were acknowledged and are gone ` +
@@ -227,4 +262,8 @@ export class LogRig {
       `WRONG: the log is no prefix of what was laid; after turn ${turn}:\n  ${first}`,
     );
   }
+}
+
+function termOfBallot({ groups }: OpenedEvent): number {
+  return groups.find(({ groupId }) => groupId === ballotGroup)?.term ?? 0;
 }

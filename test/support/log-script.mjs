@@ -20,6 +20,8 @@ import { createHash } from 'node:crypto';
  */
 
 export const clockGroup = 1;
+/** Not a part of any turn: its hard states are what a writer lays while the log takes no entries. */
+export const ballotGroup = 1_000_000;
 const blockPayloadMax = 16_384;
 export const noVote = { nodeId: 0, generation: 0, instance: 0 };
 

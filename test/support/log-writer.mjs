@@ -1,10 +1,12 @@
 // A process that writes to a real log on a real disk, turn after turn of log-script.mjs, and prints what became durable
-// the moment it is told. Whoever started it hurts it or its disk and compares what a later life finds.
+// the moment it is told. Whoever started it hurts it or its disk and compares what a later life finds. While the log says
+// that it is full it behaves as a host does: no entries, but hard states (of a group of its own, the ballot), and reads.
 //
 //   node log-writer.mjs '{"directory": DIR, "seed": 1, "life": 1, ...}'
 //
 // Lines on standard output, each written at once: `{"event":"opening"}`, `{"event":"opened",...}` with everything the log
-// holds, `a TURN` (all turns up to it are durable), and at the end closed, poisoned or refused. Standard input: `go`
+// holds, `a TURN` (all turns up to it are durable), full and resumed, `h TERM` (the ballot's term is durable), `r COUNT`
+// (records read while it was full), and at the end closed, poisoned or refused. Standard input: `go`
 // starts it where `gate` is set, `stop` closes it in good order, its end ends the process.
 // Exit codes: 0 closed, 75 poisoned, 78 refused; anything else is a bug of the log or of this file.
 
@@ -26,7 +28,15 @@ import {
 } from '@flotilla/codec';
 import { createNodeWorld } from '@flotilla/io';
 import { openWal, RecordRef } from '@flotilla/wal';
-import { clockGroup, configOf, EntriesDigest, payloadOf, turnOps } from './log-script.mjs';
+import {
+  ballotGroup,
+  clockGroup,
+  configOf,
+  EntriesDigest,
+  noVote,
+  payloadOf,
+  turnOps,
+} from './log-script.mjs';
 
 /** @typedef {import('./log-script.mjs').Op} Op */
 /** @typedef {import('./log-script.mjs').GroupView & { slot: number }} LiveView */
@@ -60,6 +70,10 @@ let turn = 0;
 let turnsLeft = options.turnsMax;
 let isScheduled = false;
 let isEnding = false;
+let isFull = false;
+let readsWhileFull = 0;
+/** Ballots laid and not yet durable. @type {{ term: number, position: number }[]} */
+const ballots = [];
 
 /** @param {string} line */
 function say(line) {
@@ -187,15 +201,60 @@ function load(slot, index) {
 
 // --- Turns -------------------------------------------------------------------------------------------------------------
 
+/** One hard state and one read at a time, until the log has space again. */
+function hold() {
+  if (!isFull) {
+    isFull = true;
+    emit({ event: 'full', turn, walBytes: wal.walBytes });
+  }
+  if (ballots.length === 0) layBallot();
+  const groups = [...views.values()].filter(({ lastIndex }) => lastIndex > 0);
+  const view = groups[readsWhileFull % groups.length];
+  if (view === undefined) return pauseWhileFull();
+  const { slot, firstIndex, lastIndex } = view;
+  const index = firstIndex + ((readsWhileFull * 7919) % (lastIndex - firstIndex + 1));
+  load(slot, index).then(
+    () => {
+      say(`r ${++readsWhileFull}`);
+      pauseWhileFull();
+    },
+    (problem) => finish('unreadable', 1, problem),
+  );
+}
+
+function pauseWhileFull() {
+  if (!isEnding) setTimeout(write, 5);
+}
+
+function layBallot() {
+  let view = views.get(ballotGroup);
+  if (view === undefined) {
+    lay({ kind: 'open', groupId: ballotGroup });
+    view = /** @type {LiveView} */ (views.get(ballotGroup));
+  }
+  const term = view.term + 1;
+  lay({ kind: 'hardState', groupId: ballotGroup, term, vote: noVote, commit: 0 });
+  ballots.push({ term, position: wal.endTurn() });
+}
+
 /** Lays turns as long as the window has room; at most four at a time, so that batches of one and of several turns occur. */
 function write() {
   isScheduled = false;
   if (isEnding || wal.poisoned !== null) return;
-  for (let n = 1 + (turn % 4); n > 0 && waiting.length < options.window && turnsLeft > 0; n--) {
-    layTurn();
+  if (wal.isFull) return hold();
+  if (isFull) {
+    isFull = false;
+    emit({ event: 'resumed', turn });
   }
+  for (let n = 1 + (turn % 4); n > 0 && hasRoom() && turnsLeft > 0; n--) layTurn();
   if (turnsLeft === 0) end();
-  else if (waiting.length < options.window) schedule();
+  else if (hasRoom()) schedule();
+  // Where the disk is full nothing becomes durable, and nothing else would look again.
+  else setTimeout(schedule, 50);
+}
+
+function hasRoom() {
+  return waiting.length < options.window;
 }
 
 function schedule() {
@@ -274,7 +333,12 @@ function onDurable(position) {
     durable = waiting.shift()?.turn ?? 0;
   }
   if (durable > 0) say(`a ${durable}`);
-  if (!isEnding) schedule();
+  let term = 0;
+  while (ballots[0] !== undefined && ballots[0].position <= position) {
+    term = ballots.shift()?.term ?? 0;
+  }
+  if (term > 0) say(`h ${term}`);
+  if (!isEnding && !isFull) schedule();
 }
 
 /** @param {FlotillaError} error */
