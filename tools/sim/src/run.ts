@@ -10,6 +10,7 @@ import { type ChildEnd, runChild } from './children.ts';
 import { runMutants } from './mutants.ts';
 import { readOptions, type SimOptions, usage } from './options.ts';
 import { lineOf, type ResultRecord, recordOf, violationText } from './result-line.ts';
+import { Tally } from './tally.ts';
 
 export interface Output {
   line(text: string): void;
@@ -34,38 +35,57 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   return options.jobs > 1 ? runInChildren(options, output) : runHere(options, output);
 }
 
-function show(record: ResultRecord, options: SimOptions, output: Output): void {
-  if (options.json) {
-    output.line(JSON.stringify(record));
-    return;
+/** Prints results as they come and, at the end, what they come to. */
+class Report {
+  readonly #options: SimOptions;
+  readonly #output: Output;
+  readonly #tally: Tally;
+
+  constructor(options: SimOptions, output: Output) {
+    this.#options = options;
+    this.#output = output;
+    this.#tally = new Tally(options.config);
   }
-  output.line(lineOf(record));
-  if (record.verdict !== 'pass') output.error(violationText(record));
+
+  show(record: ResultRecord): void {
+    const lacks = this.#tally.add(record);
+    if (this.#options.json) {
+      this.#output.line(JSON.stringify(record));
+      return;
+    }
+    this.#output.line(lineOf(record) + (lacks === null ? '' : `  TOO LITTLE: ${lacks}`));
+    if (record.verdict !== 'pass') this.#output.error(violationText(record));
+  }
+
+  /** The exit code. */
+  end(): number {
+    const { json, seeds } = this.#options;
+    if (!json && seeds > 1) for (const line of this.#tally.summary()) this.#output.line(line);
+    return this.#tally.hasPassed ? 0 : 1;
+  }
 }
 
 async function runHere(options: SimOptions, output: Output): Promise<number> {
-  let violations = 0;
+  const report = new Report(options, output);
   for (let i = 0; i < options.seeds; i++) {
     const start = performance.now();
     const result = await runCluster(drawClusterPlan(options.seed + i, options.config));
-    show(recordOf(result, performance.now() - start), options, output);
-    if (result.verdict !== 'pass') violations += 1;
+    report.show(recordOf(result, performance.now() - start));
   }
-  return violations > 0 ? 1 : 0;
+  return report.end();
 }
 
 /** Every process takes a run of seeds; lines come in order of seeds all the same. */
 async function runInChildren(options: SimOptions, output: Output): Promise<number> {
+  const report = new Report(options, output);
   const waiting = new Map<number, ResultRecord>();
   let next = options.seed;
-  let violations = 0;
   const take = (record: ResultRecord): boolean => {
     waiting.set(record.seed, record);
     for (let ready = waiting.get(next); ready !== undefined; ready = waiting.get(next)) {
       waiting.delete(next);
       next += 1;
-      show(ready, options, output);
-      if (ready.verdict !== 'pass') violations += 1;
+      report.show(ready);
     }
     return true;
   };
@@ -85,7 +105,8 @@ async function runInChildren(options: SimOptions, output: Output): Promise<numbe
   const ends = await Promise.all(Array.from({ length: options.jobs }, worker));
   const broken = ends.find(({ ok }) => !ok);
   if (broken !== undefined) output.error(`sim: a process did not finish: ${broken.errors}`);
-  return violations > 0 || broken !== undefined ? 1 : 0;
+  const code = report.end();
+  return broken !== undefined ? 1 : code;
 }
 
 /** Every seed in two processes, the second with another working directory. */
