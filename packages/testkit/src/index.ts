@@ -1,5 +1,26 @@
 export { withoutAmbient } from './ambient-guard.ts';
 export {
+  type CounterFault,
+  type CounterInput,
+  type CounterOperation,
+  type CounterOutput,
+  checkCounter,
+} from './checkers/counter-checker.ts';
+export type { CheckReport, Finding } from './checkers/finding.ts';
+export {
+  checkListAppend,
+  type ListFault,
+  type ListStep,
+  type ListTransaction,
+} from './checkers/list-append.ts';
+export {
+  checkSet,
+  type SetFault,
+  type SetInput,
+  type SetOperation,
+  type SetOutput,
+} from './checkers/set-checker.ts';
+export {
   type ClientOperation,
   type ClientPlan,
   type ClusterConfig,

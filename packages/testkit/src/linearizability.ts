@@ -58,7 +58,7 @@ export interface CheckOptions {
 }
 
 const firstBudget = 10_000;
-const shrinkStepsMin = 500_000;
+const shrinkStepsMin = 50_000;
 const shrinkFactor = 4;
 
 /** Checks every key; a violation wins over an unknown. */

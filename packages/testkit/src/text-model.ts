@@ -55,7 +55,14 @@ export function textModel(initial = ''): SequentialModel<TextNode, TextInput, Te
     hash: (state) => state.hash,
     equal: (a, b) => a === b,
     inputKey: (input) => (input.kind === 'get' ? 'get' : `${input.kind} ${input.value}`),
-    // Every later text tells of an append, so that only a get can be left out without a second thought.
-    dispensable: () => (operation) => operation.input.kind === 'get',
+    dispensable,
   };
+}
+
+/** What changes nothing, and what nobody saw: a text without a trace of it was read before it, or after a later put. */
+function dispensable(operations: readonly TextOperation[]): (operation: TextOperation) => boolean {
+  const texts = operations.flatMap(({ input, returned }) =>
+    input.kind === 'get' && returned !== null ? [String(returned.output)] : [],
+  );
+  return ({ input }) => input.kind === 'get' || !texts.some((text) => text.includes(input.value));
 }
