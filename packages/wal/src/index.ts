@@ -12,10 +12,14 @@ export {
   type WalWorld,
 } from './api.ts';
 export {
+  batchBodyBytesMax,
   batchFlags,
   batchHeaderAt,
   batchHeaderBytes,
+  formatMajor,
+  formatMinor,
   isBatchHeader,
+  knownIncompat,
   lockName,
   pageBytes,
   pathIn,
@@ -27,6 +31,7 @@ export {
 } from './format.ts';
 export { type CarvedBatch, type CarveEnd, carveFile } from './inspect/carve.ts';
 export { checkIndex, type IndexCheck, type IndexFault } from './inspect/check-index.ts';
+export { LogFollower } from './inspect/follow.ts';
 export { inspectDirectory } from './inspect/inspect-directory.ts';
 export type {
   Inspection,
@@ -59,6 +64,12 @@ export {
 export { openWal } from './open.ts';
 export { recoveredGroupsOf } from './recovered-groups.ts';
 export { type HardStateBody, hardStateAt } from './records.ts';
+export type { RepairOutcome, RepairRequest } from './repair/plan.ts';
+export {
+  type RepairCallback,
+  type RepairWorld,
+  repairDirectory,
+} from './repair/repair-directory.ts';
 export { isSystemRefusal, type Refusal, type RefusalReason } from './refusal.ts';
 export type { ScannedBatch } from './scan.ts';
 export { decideTail, type TailFacts, type TailFault, type TailVerdict } from './verdict.ts';

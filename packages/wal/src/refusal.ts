@@ -38,6 +38,8 @@ export interface Refusal {
   readonly seq: number;
   readonly summary: string;
   readonly evidence: readonly string[];
+  /** Where exactly one flipped bit explains the damage: its byte's offset in the file, and which of its bits. */
+  readonly flippedBit?: { readonly offset: number; readonly bit: number };
 }
 
 /** Not the log is wrong but the way to it: files that are none, links, a failing or forbidding system. */

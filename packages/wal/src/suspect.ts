@@ -10,9 +10,12 @@ import {
   batchBodyLenAt,
   batchHeaderBytes,
   batchRecordsAt,
+  decodeSegmentHeader,
   isBatchHeader,
   pageBytes,
+  segmentHeaderBytes,
 } from './format.ts';
+import type { Refusal } from './refusal.ts';
 import { checkRecords } from './replay.ts';
 import { type ExpectedBatch, headerFault } from './scan.ts';
 
@@ -20,22 +23,31 @@ import { type ExpectedBatch, headerFault } from './scan.ts';
 export const searchBytesMax: number = blockBytesMax;
 /** Where a header's CRC field stands; the bytes before it are what it covers. */
 const coveredHeaderBytes: number = batchHeaderBytes - 4;
+const segmentCrcAt: number = segmentHeaderBytes - 4;
 
-/** The evidence of a flipped bit, or null where no single bit explains the damage. */
+/** One bit whose flip explains the damage: where it stands in the file, and the same in words. */
+export interface MendingBit {
+  readonly offset: number;
+  readonly bit: number;
+  readonly text: string;
+}
+
+/** The flipped bit, or null where no single bit explains the damage. */
 export function searchFlippedBit(
   disk: Disk,
   file: File,
   offset: number,
   damaged: 'header' | 'body',
   expected: ExpectedBatch,
-  callback: (error: IoError | null, evidence: string | null) => void,
+  callback: (error: IoError | null, found: MendingBit | null) => void,
 ): void {
   const head = new Uint8Array(batchHeaderBytes);
   readFully(disk, file, head, offset, (error, bytes) => {
     if (error !== null) return callback(error, null);
     if (bytes < batchHeaderBytes) return callback(null, null);
-    const evidence = damaged === 'header' ? mendHeader(head) : '';
-    if (evidence === null || headerFault(head, 0, expected) !== null) return callback(null, null);
+    const mended = damaged === 'header' ? mendHeader(head, offset) : null;
+    if (damaged === 'header' && mended === null) return callback(null, null);
+    if (headerFault(head, 0, expected) !== null) return callback(null, null);
     const bodyLen = batchBodyLenAt(head, 0);
     if (damaged === 'body' && bodyLen > searchBytesMax) return callback(null, null);
     const batch = new Uint8Array(alignUp(batchHeaderBytes + bodyLen, pageBytes));
@@ -43,7 +55,7 @@ export function searchFlippedBit(
       if (readError !== null) return callback(readError, null);
       if (length < batch.length) return callback(null, null);
       batch.set(head);
-      const found = damaged === 'header' ? evidence : mendBody(batch);
+      const found = damaged === 'header' ? mended : mendBody(batch, offset);
       const end = batchHeaderBytes + bodyLen;
       const isWhole =
         crc32(batch, batchHeaderBytes, batch.length) === batchBodyCrcAt(batch, 0) &&
@@ -54,7 +66,7 @@ export function searchFlippedBit(
 }
 
 /** Flips the one bit of the header that makes its CRC hold; says which, or null. */
-function mendHeader(head: Uint8Array): string | null {
+function mendHeader(head: Uint8Array, offset: number): MendingBit | null {
   const stored = u32At(head, coveredHeaderBytes);
   const computed = crc32(head, 0, coveredHeaderBytes);
   const crcBit = flippedCrcBit(stored, computed);
@@ -67,14 +79,38 @@ function mendHeader(head: Uint8Array): string | null {
   }
   head[byte] = (head[byte] as number) ^ (1 << bit);
   if (!isBatchHeader(head, 0)) return null;
-  return `flipping bit ${bit} of header byte ${byte} makes the whole batch hold`;
+  const text = `flipping bit ${bit} of header byte ${byte} makes the whole batch hold`;
+  return { offset: offset + byte, bit, text };
 }
 
-function mendBody(batch: Uint8Array): string | null {
+function mendBody(batch: Uint8Array, offset: number): MendingBit | null {
   const computed = crc32(batch, batchHeaderBytes, batch.length);
   const found = findFlippedBit(batch.length - batchHeaderBytes, batchBodyCrcAt(batch, 0), computed);
   if (found === null) return null;
   const at = batchHeaderBytes + found.byte;
   batch[at] = (batch[at] as number) ^ (1 << found.bit);
-  return `flipping bit ${found.bit} of body byte ${found.byte} makes the whole batch hold`;
+  const text = `flipping bit ${found.bit} of body byte ${found.byte} makes the whole batch hold`;
+  return { offset: offset + at, bit: found.bit, text };
+}
+
+/** The one bit of a segment's header page that makes it hold and be segment `segId`, or null. */
+export function searchFlippedSegmentBit(page: Uint8Array, segId: number): MendingBit | null {
+  const stored = u32At(page, segmentCrcAt);
+  const computed = crc32(page, 0, segmentCrcAt);
+  const crcBit = flippedCrcBit(stored, computed);
+  const found =
+    crcBit >= 0
+      ? { byte: segmentCrcAt + (crcBit >>> 3), bit: crcBit & 7 }
+      : findFlippedBit(segmentCrcAt, stored, computed);
+  if (found === null) return null;
+  const mended = page.slice();
+  mended[found.byte] = (mended[found.byte] as number) ^ (1 << found.bit);
+  if (decodeSegmentHeader(mended)?.segId !== segId) return null;
+  const text = `flipping bit ${found.bit} of byte ${found.byte} makes the segment's header hold`;
+  return { offset: found.byte, bit: found.bit, text };
+}
+
+/** The part of a refusal that names the bit. */
+export function flippedBitOf(bit: MendingBit | null): Pick<Refusal, 'flippedBit'> {
+  return bit === null ? {} : { flippedBit: { offset: bit.offset, bit: bit.bit } };
 }

@@ -1,1 +1,2 @@
-export { exitCodes, run } from './run.ts';
+export { exitCodes } from './exit-codes.ts';
+export { run } from './run.ts';

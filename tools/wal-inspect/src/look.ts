@@ -1,5 +1,5 @@
-// One look at a directory, which may be open in another process: while its lock is held, files may come and go under
-// the reader, so a refusal that such a change explains is looked at again.
+// One look at a directory, which may be open in another process: while its lock is held, files come and go under the
+// reader, so a refusal is looked at again before it is believed.
 
 import * as fs from 'node:fs';
 import {
@@ -18,32 +18,52 @@ export interface Look {
 }
 
 const triesOnLive = 3;
-const passing = ['E_SEG_UNEXPECTED', 'E_SEG_MISSING', 'E_IO', 'E_STORE'];
 
-/** `begin` is called before each try, to forget what an earlier one gathered. */
-export async function lookAt(
-  job: Job,
-  onBatch?: InspectOptions['onBatch'],
-  begin: () => void = () => {},
-): Promise<Look> {
-  const { directory } = job.options;
-  const options: InspectOptions = onBatch === undefined ? {} : { onBatch };
+export interface LookOptions {
+  readonly directory?: string;
+  readonly onBatch?: InspectOptions['onBatch'];
+  /** Called before each try, to forget what an earlier one gathered. */
+  readonly begin?: () => void;
+}
+
+export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look> {
+  const { directory = job.options.directory, onBatch, begin } = options;
   for (let attempt = 1; ; attempt++) {
-    begin();
+    begin?.();
     const isLive = isLocked(pathIn(directory, lockName));
     const inspection = await new Promise<Inspection>((resolve) => {
-      inspectDirectory(job.disk, directory, options, resolve);
+      const how: InspectOptions = onBatch === undefined ? { isLive } : { isLive, onBatch };
+      inspectDirectory(job.disk, directory, how, resolve);
     });
-    const { refusal } = inspection;
-    const mayPass = refusal !== null && isLive && passing.includes(refusal.reason);
+    const mayPass = inspection.refusal !== null && isLive;
     if (!mayPass || attempt === triesOnLive) return { inspection, isLive };
   }
 }
 
+/**
+ * A look whose batches are told once, in order, also where the directory had to be looked at again: for commands that
+ * print as they go and keep nothing.
+ */
+export function lookOnce(
+  job: Job,
+  onBatch: NonNullable<InspectOptions['onBatch']>,
+  begin: () => void = () => {},
+): Promise<Look> {
+  let told = 0;
+  return lookAt(job, {
+    begin,
+    onBatch: (segment, batch) => {
+      if (batch.seq <= told) return;
+      told = batch.seq;
+      onBatch(segment, batch);
+    },
+  });
+}
+
 /** Whether somebody holds the flock, where the system tells (Linux); asking for the lock ourselves could refuse a host. */
-function isLocked(path: string): boolean {
+export function isLocked(path: string): boolean {
   try {
-    const { ino } = fs.statSync(path);
+    const { ino } = fs.lstatSync(path);
     const locks = fs.readFileSync('/proc/locks', 'latin1').split('\n');
     return locks.some((line) => line.includes('FLOCK') && line.includes(`:${ino} `));
   } catch {

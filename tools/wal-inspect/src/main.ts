@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Entry of the command line: everything is in run.ts, which tests call without a process.
 
+import { streamOutput } from './output.ts';
 import { run } from './run.ts';
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -8,7 +9,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
 });
-process.exitCode = await run(process.argv.slice(2), {
-  line: (text) => void process.stdout.write(`${text}\n`),
-  error: (text) => void process.stderr.write(`${text}\n`),
+const stop = new AbortController();
+process.on('SIGINT', () => {
+  // The first asks what follows a log to end in good order, the second ends anything.
+  if (stop.signal.aborted || !process.argv.includes('tail')) process.exit(130);
+  stop.abort();
+});
+process.exitCode = await run(process.argv.slice(2), streamOutput(process.stdout, process.stderr), {
+  signal: stop.signal,
 });

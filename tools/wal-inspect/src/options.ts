@@ -1,12 +1,10 @@
 // The command line as data: which command, on which directory, with which filters. A wrong one is a UsageError that
-// names what was wrong.
+// names what was wrong; an option that a command does not have is wrong too, not ignored.
 
 import { parseArgs } from 'node:util';
+import { type CommandName, commandNames, commands, optionTable } from './usage.ts';
 
 export class UsageError extends Error {}
-
-export const commands = ['verify', 'explain', 'ls', 'store', 'groups', 'dump'] as const;
-export type Command = (typeof commands)[number];
 
 export interface Place {
   readonly segId: number;
@@ -18,53 +16,62 @@ export interface Range {
   readonly to: number;
 }
 
-export const payloadForms = ['none', 'hex', 'utf8'] as const;
+export const payloadForms = ['none', 'hex', 'utf8', 'msgpack'] as const;
 export type PayloadForm = (typeof payloadForms)[number];
 
+export type RepairPlan =
+  | { readonly kind: 'drop-after'; readonly place: Place }
+  | { readonly kind: 'fix-bitflip'; readonly place: Place }
+  | { readonly kind: 'rebuild-store' };
+
 export interface Options {
-  readonly command: Command;
+  readonly command: CommandName;
+  /** The arguments behind the command; `directory` is the first, '' where there is none. */
+  readonly arguments: readonly string[];
   readonly directory: string;
   readonly json: boolean;
+  readonly strict: boolean;
+  readonly index: boolean;
+  readonly follow: boolean;
+  readonly deep: boolean;
+  readonly acceptDataLoss: boolean;
   readonly at: Place | null;
   readonly group: number | null;
   readonly indexes: Range;
   readonly seqs: Range;
   readonly type: string | null;
   readonly payload: PayloadForm;
+  readonly decoder: string | null;
+  readonly lines: number;
+  readonly count: number;
+  readonly out: string | null;
+  readonly repair: RepairPlan | null;
 }
 
-export const usage = `usage: wal-inspect COMMAND DIR [options]
+type Values = Readonly<Record<string, string | boolean | undefined>>;
 
-  verify DIR    check every checksum, the chain and the records; one verdict
-  explain DIR   why the log opens, drops its tail or refuses   [--at SEGMENT:PAGE]
-  ls DIR        segments and other files
-  store DIR     the slots of STORE and the witnesses
-  groups DIR    the groups of the log
-  dump DIR      the records   [--group G] [--from I] [--to J] [--seq A..B] [--type NAME]
-                              [--payload none|hex|utf8]   payloads may hold secrets: none by default
-
-  --json        one JSON value (dump: one a line) instead of text
-
-Reads only, takes no lock. Exit: 0 clean, 1 usage, 2 torn tail only, 3 corrupt, 4 cannot read, 5 locked, 6 unknown version.`;
-
-const isOneOf = <T extends string>(list: readonly T[], value: string | undefined): value is T =>
-  (list as readonly (string | undefined)[]).includes(value);
+function textOf(values: Values, name: string): string | undefined {
+  const value = values[name];
+  return typeof value === 'string' ? value : undefined;
+}
 
 function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
-    throw new UsageError(`--${name} must be a whole number, not ${JSON.stringify(text)}`);
+    throw new UsageError(`${name} must be a whole number, not ${JSON.stringify(text)}`);
   }
   return value;
 }
 
 /** `2c:9114`: segment id in hex digits, as in its file name without the zeros, and page. */
-function parsePlace(text: string): Place {
+export function parsePlace(name: string, text: string): Place {
   const match = /^(?:0x)?([0-9a-f]{1,16}):(\d{1,10})$/.exec(text);
   const segId = Number.parseInt(match?.[1] ?? '', 16);
-  if (!Number.isSafeInteger(segId)) {
-    throw new UsageError(`--at must be SEGMENT:PAGE such as 2c:9114, not ${JSON.stringify(text)}`);
+  if (!Number.isSafeInteger(segId) || segId < 1) {
+    throw new UsageError(
+      `${name} must be SEGMENT:PAGE such as 2c:9114, not ${JSON.stringify(text)}`,
+    );
   }
   return { segId, page: Number(match?.[2]) };
 }
@@ -74,60 +81,100 @@ function parseSeqs(text: string | undefined): Range {
   const match = /^(\d+)?\.\.(\d+)?$/.exec(text);
   if (match === null) throw new UsageError(`--seq must be A..B, not ${JSON.stringify(text)}`);
   return {
-    from: wholeNumber('seq', match[1], 0),
-    to: wholeNumber('seq', match[2], Number.MAX_SAFE_INTEGER),
+    from: wholeNumber('--seq', match[1], 0),
+    to: wholeNumber('--seq', match[2], Number.MAX_SAFE_INTEGER),
   };
 }
 
-export function parseOptions(argv: readonly string[]): Options {
-  let parsed: ReturnType<typeof parse>;
+function parseRepair(values: Values): RepairPlan | null {
+  const plans: RepairPlan[] = [];
+  const dropAfter = textOf(values, 'drop-after');
+  if (dropAfter !== undefined)
+    plans.push({ kind: 'drop-after', place: parsePlace('--drop-after', dropAfter) });
+  const bit = textOf(values, 'fix-bitflip');
+  if (bit !== undefined)
+    plans.push({ kind: 'fix-bitflip', place: parsePlace('--fix-bitflip', bit) });
+  if (values['rebuild-store'] === true) plans.push({ kind: 'rebuild-store' });
+  if (plans.length > 1) throw new UsageError('one repair at a time');
+  return plans[0] ?? null;
+}
+
+function parse(argv: readonly string[]): { values: Values; positionals: string[] } {
   try {
-    parsed = parse(argv);
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: Object.fromEntries(
+        Object.entries(optionTable).map(([name, option]) => [
+          name,
+          'short' in option ? { type: option.type, short: option.short } : { type: option.type },
+        ]),
+      ),
+    });
+    return { values: values as Values, positionals };
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const { values, positionals } = parsed;
-  const [command, directory, ...rest] = positionals;
-  if (!isOneOf(commands, command)) {
+}
+
+function isCommand(name: string | undefined): name is CommandName {
+  return (commandNames as readonly (string | undefined)[]).includes(name);
+}
+
+export function parseOptions(argv: readonly string[]): Options {
+  const { values, positionals } = parse(argv);
+  const [command, ...rest] = positionals;
+  if (!isCommand(command)) {
     throw new UsageError(
       command === undefined ? 'no command' : `no command ${JSON.stringify(command)}`,
     );
   }
-  if (directory === undefined) throw new UsageError(`${command} needs a directory`);
-  if (rest.length > 0) throw new UsageError(`too many arguments: ${rest.join(' ')}`);
-  const payload = values.payload ?? 'none';
-  if (!isOneOf(payloadForms, payload)) {
-    throw new UsageError(`--payload must be one of ${payloadForms.join(', ')}`);
+  const wanted: readonly string[] = commands[command].arguments;
+  if (rest.length < wanted.length) {
+    const missing = wanted[rest.length] as string;
+    const what = missing === 'DIR' ? 'a directory' : missing;
+    throw new UsageError(`${command} needs ${what}`);
   }
+  if (rest.length > wanted.length) {
+    throw new UsageError(`too many arguments: ${rest.slice(wanted.length).join(' ')}`);
+  }
+  const known: readonly string[] = ['json', ...commands[command].options];
+  const foreign = Object.keys(values).find((name) => !known.includes(name));
+  if (foreign !== undefined) throw new UsageError(`${command} has no option --${foreign}`);
+  const payload = textOf(values, 'payload') ?? 'none';
+  const form = payloadForms.find((each) => each === payload);
+  if (form === undefined)
+    throw new UsageError(`--payload must be one of ${payloadForms.join(', ')}`);
+  const at = textOf(values, 'at');
+  const group = textOf(values, 'group');
   return {
     command,
-    directory,
+    arguments: rest,
+    directory: rest[0] ?? '',
     json: values.json === true,
-    at: values.at === undefined ? null : parsePlace(values.at),
-    group: values.group === undefined ? null : wholeNumber('group', values.group, 0),
+    strict: values.strict === true,
+    index: values.index === true,
+    follow: values.follow === true,
+    deep: values.deep === true,
+    acceptDataLoss: values['accept-data-loss'] === true,
+    at: at === undefined ? null : parsePlace('--at', at),
+    group: group === undefined ? null : wholeNumber('--group', group, 0),
     indexes: {
-      from: wholeNumber('from', values.from, 0),
-      to: wholeNumber('to', values.to, Number.MAX_SAFE_INTEGER),
+      from: wholeNumber('--from', textOf(values, 'from'), 0),
+      to: wholeNumber('--to', textOf(values, 'to'), Number.MAX_SAFE_INTEGER),
     },
-    seqs: parseSeqs(values.seq),
-    type: values.type ?? null,
-    payload,
+    seqs: parseSeqs(textOf(values, 'seq')),
+    type: textOf(values, 'type') ?? null,
+    payload: form,
+    decoder: textOf(values, 'decoder') ?? null,
+    lines: wholeNumber('--lines', textOf(values, 'lines'), 10),
+    count: wholeNumber('--count', textOf(values, 'count'), 1000),
+    out: textOf(values, 'out') ?? null,
+    repair: parseRepair(values),
   };
 }
 
-function parse(argv: readonly string[]) {
-  return parseArgs({
-    args: [...argv],
-    allowPositionals: true,
-    options: {
-      json: { type: 'boolean' },
-      at: { type: 'string' },
-      group: { type: 'string' },
-      from: { type: 'string' },
-      to: { type: 'string' },
-      seq: { type: 'string' },
-      type: { type: 'string' },
-      payload: { type: 'string' },
-    },
-  });
+/** A number given as an argument: a group, an index. */
+export function numberArgument(options: Options, at: number, name: string): number {
+  return wholeNumber(name, options.arguments[at], 0);
 }

@@ -1,22 +1,28 @@
-// The records of a batch as lines, one fact each. Works on damaged bodies too: it stops at the first head that cannot be.
+// The records of a batch as facts, one after the other. Works on damaged bodies too: it stops at the first head that
+// cannot be, and a body that is none is called BAD.
 
 import {
   blockBytesAt,
   blockCount,
   blockFirstIndex,
   blockHeaderBytes,
-  blockTableSlotBytes,
   blockTerm,
+  entriesFlagRewrite,
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
-  storedLenOf,
-  u32At,
   u64At,
   verifyBlockInRecord,
 } from '@flotilla/codec';
-import { hardStateAt } from '@flotilla/wal';
-import type { PayloadForm, Range } from './options.ts';
+import {
+  compactAt,
+  groupRemoveAt,
+  groupStateAt,
+  hardStateAt,
+  snapshotAt,
+  snapshotFlagReset,
+  type VoteIdentity,
+} from '@flotilla/wal';
 
 export const typeNames: Readonly<Record<number, string>> = {
   [recordTypes.entries]: 'ENTRIES',
@@ -34,7 +40,7 @@ export const typeNames: Readonly<Record<number, string>> = {
 export interface RecordFacts {
   readonly type: string;
   readonly group: number;
-  /** Offset from the batch header. */
+  /** Offset from the first record of the batch. */
   readonly offset: number;
   readonly recLen: number;
   readonly first: number;
@@ -43,7 +49,6 @@ export interface RecordFacts {
   /** ENTRIES: whether the block's CRC and shape hold. */
   readonly block: 'ok' | 'BAD' | '-';
   readonly note: string;
-  readonly payloads: readonly string[];
 }
 
 /** Visits the records of the body bytes[start, end); answers false where the walk had to stop before `end`. */
@@ -51,8 +56,7 @@ export function eachRecord(
   bytes: Uint8Array,
   start: number,
   end: number,
-  payload: { readonly form: PayloadForm; readonly indexes: Range },
-  visit: (facts: RecordFacts) => void,
+  visit: (facts: RecordFacts, at: number) => void,
 ): boolean {
   let at = start;
   while (at < end) {
@@ -60,75 +64,91 @@ export function eachRecord(
     if (head === null) return false;
     const type = typeNames[head.type] ?? `type ${head.type}`;
     const base = { type, group: head.groupId, offset: at - start, recLen: head.recLen };
-    visit({ ...base, ...bodyFacts(bytes, at, head.type, head.recLen, payload) });
+    visit({ ...base, ...bodyFacts(bytes, at, head) }, at);
     at += head.recLen;
   }
   return true;
 }
 
 type BodyFacts = Omit<RecordFacts, 'type' | 'group' | 'offset' | 'recLen'>;
-const plain: BodyFacts = { first: 0, last: 0, term: 0, block: '-', note: '', payloads: [] };
+const plain: BodyFacts = { first: 0, last: 0, term: 0, block: '-', note: '' };
+const impossible: BodyFacts = { ...plain, note: 'BAD: a body that cannot be' };
+
+function voteText({ nodeId, generation, instance }: VoteIdentity): string {
+  return nodeId === 0 ? 'none' : `${nodeId}/${generation}/${instance}`;
+}
 
 function bodyFacts(
   bytes: Uint8Array,
   at: number,
-  type: number,
-  recLen: number,
-  payload: { readonly form: PayloadForm; readonly indexes: Range },
+  head: { readonly type: number; readonly flags: number; readonly recLen: number },
 ): BodyFacts {
-  if (type === recordTypes.entries && recLen >= recordHeadBytes + blockHeaderBytes) {
-    const block = at + recordHeadBytes;
-    const first = blockFirstIndex(bytes, block);
-    const verdict = verifyBlockInRecord(bytes, block, at + recLen);
-    const isOk = verdict === 'ok';
-    return {
-      first,
-      last: first + blockCount(bytes, block) - 1,
-      term: blockTerm(bytes, block),
-      block: isOk ? 'ok' : 'BAD',
-      note: isOk ? `${blockBytesAt(bytes, block)} bytes` : verdict,
-      payloads: isOk ? payloadsOf(bytes, block, payload) : [],
-    };
+  const { type, flags, recLen } = head;
+  switch (type) {
+    case recordTypes.entries:
+      return recLen < recordHeadBytes + blockHeaderBytes
+        ? impossible
+        : entriesFacts(bytes, at, head);
+    case recordTypes.hardState: {
+      if (recLen < recordHeadBytes + 32) return impossible;
+      const { term, vote, commit } = hardStateAt(bytes, at);
+      return { ...plain, term, note: `commit=${commit} vote=${voteText(vote)}` };
+    }
+    case recordTypes.truncateSuffix:
+      if (recLen < recordHeadBytes + 8) return impossible;
+      return { ...plain, first: u64At(bytes, at + 16), note: 'drops from there on' };
+    case recordTypes.groupOpen:
+      if (recLen < recordHeadBytes + 16) return impossible;
+      return {
+        ...plain,
+        note: `generation ${u64At(bytes, at + 16)} replica ${u64At(bytes, at + 24)}`,
+      };
+    case recordTypes.compact: {
+      const body = compactAt(bytes, at);
+      if (body === null) return impossible;
+      const { firstIndex: first, prevTerm } = body;
+      return { ...plain, first, note: `the log begins there, term before ${prevTerm}` };
+    }
+    case recordTypes.snapshot: {
+      const body = snapshotAt(bytes, at);
+      if (body === null) return impossible;
+      const resets = (flags & snapshotFlagReset) !== 0 ? ', replaces the log' : '';
+      const note = `${Buffer.from(body.id).toString('hex')}, ${body.bytes} bytes${resets}`;
+      return { ...plain, first: body.index, term: body.term, note };
+    }
+    case recordTypes.groupRemove: {
+      const body = groupRemoveAt(bytes, at);
+      if (body === null) return impossible;
+      const note = `tombstone of generation ${body.generation} vote=${voteText(body.vote)}`;
+      return { ...plain, term: body.term, note };
+    }
+    case recordTypes.groupState: {
+      const body = groupStateAt(bytes, at);
+      if (body === null) return impossible;
+      const { firstIndex: first, lastIndex: last, term, commit, generation } = body;
+      const note = `generation ${generation} commit=${commit} vote=${voteText(body.vote)}`;
+      return { ...plain, first, last, term, note };
+    }
+    default:
+      return plain;
   }
-  if (type === recordTypes.hardState && recLen >= 48) {
-    const { term, vote, commit } = hardStateAt(bytes, at);
-    return {
-      ...plain,
-      term,
-      note: `commit=${commit} vote=${vote.nodeId}/${vote.generation}/${vote.instance}`,
-    };
-  }
-  if (type === recordTypes.truncateSuffix && recLen >= 24) {
-    return { ...plain, first: u64At(bytes, at + 16), note: 'drops from there on' };
-  }
-  if (type === recordTypes.groupOpen && recLen >= 32) {
-    const note = `generation ${u64At(bytes, at + 16)} replica ${u64At(bytes, at + 24)}`;
-    return { ...plain, note };
-  }
-  return plain;
 }
 
-function payloadsOf(
+function entriesFacts(
   bytes: Uint8Array,
-  block: number,
-  payload: { readonly form: PayloadForm; readonly indexes: Range },
-): string[] {
-  if (payload.form === 'none') return [];
-  const count = blockCount(bytes, block);
+  at: number,
+  head: { readonly flags: number; readonly recLen: number },
+): BodyFacts {
+  const block = at + recordHeadBytes;
   const first = blockFirstIndex(bytes, block);
-  const lines: string[] = [];
-  let at = block + blockHeaderBytes + blockTableSlotBytes * count;
-  for (let i = 0; i < count; i++) {
-    const length = storedLenOf(u32At(bytes, block + blockHeaderBytes + blockTableSlotBytes * i));
-    const index = first + i;
-    if (index >= payload.indexes.from && index <= payload.indexes.to) {
-      const view = Buffer.from(bytes.buffer, bytes.byteOffset + at, length);
-      // JSON keeps control characters of a payload off the terminal.
-      const text =
-        payload.form === 'hex' ? view.toString('hex') : JSON.stringify(view.toString('utf8'));
-      lines.push(`${index}: ${text}`);
-    }
-    at += length;
-  }
-  return lines;
+  const verdict = verifyBlockInRecord(bytes, block, at + head.recLen);
+  const isOk = verdict === 'ok';
+  const moved = (head.flags & entriesFlagRewrite) !== 0 ? ' rewritten' : '';
+  return {
+    first,
+    last: first + blockCount(bytes, block) - 1,
+    term: blockTerm(bytes, block),
+    block: isOk ? 'ok' : 'BAD',
+    note: (isOk ? `${blockBytesAt(bytes, block)} bytes` : verdict) + moved,
+  };
 }

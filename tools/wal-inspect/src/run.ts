@@ -1,84 +1,105 @@
 // Runs one command and answers its exit code. All commands look at the directory through the log's own inspection, the
 // code that opening uses, so that a verdict here is the verdict there.
 
-import type { Disk } from '@flotilla/io';
-import { createNodeWorld } from '@flotilla/io';
-import { dump } from './dump.ts';
-import { explain } from './explain.ts';
-import { groups } from './groups.ts';
-import { list } from './list.ts';
-import { type Look, lookAt } from './look.ts';
-import { type Options, parseOptions, UsageError, usage } from './options.ts';
-import { store } from './store.ts';
-import { verify } from './verify.ts';
-
-export const exitCodes = {
-  clean: 0,
-  usage: 1,
-  torn: 2,
-  corrupt: 3,
-  io: 4,
-  locked: 5,
-  version: 6,
-} as const;
-
-export interface Output {
-  line(text: string): void;
-  error(text: string): void;
-}
+import { createNodeWorld, type Disk, type World } from '@flotilla/io';
+import { bench } from './commands/bench.ts';
+import { carve } from './commands/carve.ts';
+import { diff } from './commands/diff.ts';
+import { dump } from './commands/dump.ts';
+import { entry } from './commands/entry.ts';
+import { explain } from './commands/explain.ts';
+import { exportEntries } from './commands/export.ts';
+import { group } from './commands/group.ts';
+import { groups } from './commands/groups.ts';
+import { hexdump } from './commands/hexdump.ts';
+import { list } from './commands/list.ts';
+import { repair } from './commands/repair.ts';
+import { stats } from './commands/stats.ts';
+import { store } from './commands/store.ts';
+import { tail } from './commands/tail.ts';
+import { verify } from './commands/verify.ts';
+import { version } from './commands/version.ts';
+import { exitCodes } from './exit-codes.ts';
+import { type Options, parseOptions, UsageError } from './options.ts';
+import type { Output } from './output.ts';
+import { DecoderError } from './payload.ts';
+import { watchedDisk } from './progress.ts';
+import { directoryBytes } from './sizes.ts';
+import { type CommandName, usage } from './usage.ts';
 
 export interface Job {
+  /** For reading: what is read through it is shown as progress. */
   readonly disk: Disk;
+  readonly world: World;
   readonly options: Options;
   readonly out: Output;
+  /** Ends what would go on for ever. */
+  readonly signal: AbortSignal;
 }
 
-/** `disk` is the operating system's unless a test brings another. */
+const runners: Readonly<Record<CommandName, (job: Job) => number | Promise<number>>> = {
+  verify,
+  explain,
+  ls: list,
+  store,
+  groups,
+  group,
+  entry,
+  dump,
+  hexdump,
+  carve,
+  stats,
+  tail,
+  diff,
+  export: exportEntries,
+  bench,
+  repair,
+  version,
+};
+
+export interface RunContext {
+  /** The operating system unless a test brings another world. */
+  readonly world?: World;
+  readonly signal?: AbortSignal;
+}
+
 export async function run(
   argv: readonly string[],
   out: Output,
-  disk: Disk = createNodeWorld().disk,
+  context: RunContext = {},
 ): Promise<number> {
-  let options: Options;
+  const world = context.world ?? createNodeWorld();
   try {
-    options = parseOptions(argv);
+    const options = parseOptions(argv);
+    const paths = options.arguments;
+    let total = -1;
+    const totalBytes = (): number => {
+      if (total < 0) total = directoryBytes(paths);
+      return total;
+    };
+    const job: Job = {
+      disk: watchedDisk(world.disk, out, totalBytes),
+      world,
+      options,
+      out,
+      signal: context.signal ?? new AbortController().signal,
+    };
+    return await runners[options.command](job);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    out.error(`wal-inspect: ${error.message}\n\n${usage}`);
-    return exitCodes.usage;
-  }
-  const job: Job = { disk, options, out };
-  switch (options.command) {
-    case 'verify':
-      return verify(job, await lookAt(job));
-    case 'explain':
-      return explain(job);
-    case 'ls':
-      return list(job, await lookAt(job));
-    case 'store':
-      return store(job, await lookAt(job));
-    case 'groups':
-      return groups(job, await lookAt(job));
-    case 'dump':
-      return dump(job);
+    if (error instanceof UsageError) {
+      out.error(`wal-inspect: ${error.message}\n\n${usage}`);
+      return exitCodes.usage;
+    }
+    // What the system or the operator's decoder said; anything else is a bug and shows its stack.
+    const isOutside = error instanceof DecoderError || typeof codeOf(error) === 'string';
+    if (!isOutside) throw error;
+    out.error(`wal-inspect: ${(error as Error).message}`);
+    return exitCodes.io;
+  } finally {
+    out.flush();
   }
 }
 
-/** What the verdict is called on the command line, and its exit code. */
-export function outcomeOf(look: Look): { readonly verdict: string; readonly code: number } {
-  const { refusal, verdict } = look.inspection;
-  if (refusal !== null) {
-    if (refusal.reason === 'E_VERSION')
-      return { verdict: 'UNKNOWN VERSION', code: exitCodes.version };
-    const isIo = refusal.reason === 'E_IO' || refusal.reason === 'E_NOT_FILE';
-    return isIo
-      ? { verdict: 'UNREADABLE', code: exitCodes.io }
-      : { verdict: 'CORRUPT', code: exitCodes.corrupt };
-  }
-  if (verdict !== 'torn')
-    return { verdict: verdict === 'clean' ? 'clean' : 'clean end', code: exitCodes.clean };
-  // The tail of a log that somebody writes right now is not torn but in the making.
-  return look.isLive
-    ? { verdict: 'live', code: exitCodes.clean }
-    : { verdict: 'torn', code: exitCodes.torn };
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -18,28 +18,42 @@ export function segmentLabel(segId: number): string {
   return segId.toString(16);
 }
 
-/** Rows of cells under a head, columns aligned; numbers to the right. */
-export function table(
+type Cell = string | number;
+
+/** Rows of cells under a head, columns aligned; numbers to the right. However many rows: nothing is spread. */
+export function* tableLines(
   head: readonly string[],
-  rows: readonly (readonly (string | number)[])[],
-): string[] {
-  const cells = [
-    head,
-    ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? digits(cell) : cell))),
-  ];
-  const widths = head.map((_, column) =>
-    Math.max(...cells.map((row) => (row[column] ?? '').length)),
-  );
-  const isNumber = head.map(
-    (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'),
-  );
-  return cells.map((row) =>
+  rows: readonly (readonly Cell[])[],
+): Generator<string> {
+  const textOf = (cell: Cell | undefined): string =>
+    typeof cell === 'number' ? digits(cell) : (cell ?? '');
+  const widths = head.map((cell) => cell.length);
+  const isNumber = head.map(() => rows.length > 0);
+  for (const row of rows) {
+    for (let column = 0; column < widths.length; column++) {
+      const { length } = textOf(row[column]);
+      if (length > (widths[column] as number)) widths[column] = length;
+      if (typeof row[column] !== 'number') isNumber[column] = false;
+    }
+  }
+  const lineOf = (row: readonly Cell[]): string =>
     row
       .map((cell, column) => {
         const width = widths[column] as number;
-        return isNumber[column] === true ? cell.padStart(width) : cell.padEnd(width);
+        return isNumber[column] === true
+          ? textOf(cell).padStart(width)
+          : textOf(cell).padEnd(width);
       })
       .join('  ')
-      .trimEnd(),
-  );
+      .trimEnd();
+  yield lineOf(head);
+  for (const row of rows) yield lineOf(row);
+}
+
+export function tableTo(
+  out: { line(text: string): void },
+  head: readonly string[],
+  rows: readonly (readonly Cell[])[],
+): void {
+  for (const line of tableLines(head, rows)) out.line(line);
 }

@@ -17,6 +17,7 @@ async function inspect(...argv: string[]): Promise<Answer> {
   const code = await run(argv, {
     line: (text) => void lines.push(text),
     error: (text) => void errors.push(text),
+    flush: () => {},
   });
   return { code, text: lines.join('\n'), errors: errors.join('\n') };
 }
@@ -116,7 +117,7 @@ describe('wal-inspect', () => {
     expect(verify.text).toContain('E_CORRUPT_ACKED at page 3');
     const { code, text } = await inspect('explain', directory);
     expect(code).toBe(3);
-    expect(text).toMatch(/^header {3}ok seq 3 body/);
+    expect(text).toMatch(/^header {3}ok seq 3 body/m);
     expect(text).toMatch(/body {5}BAD: CRC says [0-9a-f]{8}, bytes give [0-9a-f]{8}/);
     expect(text).toContain('inside   group 7 block 3..3 term 2 BAD (crc)');
     expect(text).toContain('flipping bit 5 of body byte 4532 makes the whole batch hold');

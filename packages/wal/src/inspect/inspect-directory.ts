@@ -10,6 +10,7 @@ import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
 import { replayBatch, unfinishedGroup } from '../replay.ts';
 import { type ScanEnd, type ScannedBatch, type ScanPlan, scanSegment } from '../scan.ts';
+import { flippedBitOf, type MendingBit, searchFlippedBit } from '../suspect.ts';
 import { lookBeyond } from './beyond.ts';
 import { refuseIo, withFile } from './files.ts';
 import type {
@@ -21,7 +22,7 @@ import type {
   Witnesses,
 } from './inspection.ts';
 import { type SegmentFile, type Survey, surveyDirectory } from './survey.ts';
-import { gatherWitnesses, judgeTail, type TailAnswer } from './tail.ts';
+import { expectedAt, gatherWitnesses, judgeTail, type TailAnswer } from './tail.ts';
 
 /** Reads the whole directory. Never writes, takes no lock, and calls back once. */
 export function inspectDirectory(
@@ -168,7 +169,7 @@ class Inspector {
         scanSegment(this.#disk, file, segment.bytes, plan, visit, (error, end) => {
           if (error !== null) return done(error, () => {});
           this.#noteSegment(segment, end, isNewest);
-          if (!isNewest) return done(null, () => this.#judgeSealed(survey, end, slot));
+          if (!isNewest) return this.#judgeSealed(survey, slot, file, { end, plan }, done);
           this.#judgeNewest(survey, segment, file, { end, plan }, done);
         }),
       (error, goOn) => {
@@ -227,14 +228,36 @@ class Inspector {
     });
   }
 
-  #judgeSealed(survey: Survey, end: ScanEnd, slot: number): void {
-    if (end.fault === 'end') return this.#scanFrom(survey, slot + 1);
+  #judgeSealed(
+    survey: Survey,
+    slot: number,
+    file: File,
+    { end, plan }: { readonly end: ScanEnd; readonly plan: ScanPlan },
+    done: (error: IoError | null, goOn: () => void) => void,
+  ): void {
+    const { fault } = end;
+    if (fault === 'end') return done(null, () => this.#scanFrom(survey, slot + 1));
     const segment = survey.segments[slot] as SegmentFile;
     const next = survey.segments[slot + 1] as SegmentFile;
-    const at = { page: end.offset / pageBytes, seq: end.nextSeq };
-    this.#refuse(sealedReason(end.fault), segment.name, at, end.summary, [
-      `${next.name} declares this segment whole up to page ${next.header.prevEnd / pageBytes}, batch ${next.header.prevLastSeq}`,
-    ]);
+    const refuse = (bit: MendingBit | null): void => {
+      const page = next.header.prevEnd / pageBytes;
+      const declared = `${next.name} declares this segment whole up to page ${page}, batch ${next.header.prevLastSeq}`;
+      const mending = bit === null ? [] : [`${bit.text}: a media or memory fault`];
+      this.#finish('refused', {
+        reason: sealedReason(fault),
+        file: segment.name,
+        page: end.offset / pageBytes,
+        seq: end.nextSeq,
+        summary: end.summary,
+        evidence: [declared, ...mending],
+        ...flippedBitOf(bit),
+      });
+    };
+    if (fault !== 'header' && fault !== 'body') return done(null, () => refuse(null));
+    const expected = expectedAt(plan, end);
+    searchFlippedBit(this.#disk, file, end.offset, fault, expected, (error, bit) =>
+      done(error, () => refuse(bit)),
+    );
   }
 
   #judgeNewest(

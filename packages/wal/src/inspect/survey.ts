@@ -12,6 +12,7 @@ import {
   segmentIdOf,
   segmentName,
 } from '../format.ts';
+import { flippedBitOf, searchFlippedSegmentBit } from '../suspect.ts';
 import { type Refused, readPart, refuse, refuseIo } from './files.ts';
 import { roleOf } from './names.ts';
 import { isSame, readStore, type StoreReport } from './store-report.ts';
@@ -151,7 +152,10 @@ function readHeaders(
       if (error !== null) return callback(refuseIo('read its header', file.name, error));
       const segId = segmentIdOf(file.name);
       const header = decodeSegmentHeader(page);
-      const refusal = judgeHeader(file.name, segId, header, store, segments.at(-1));
+      const refusal =
+        header === null
+          ? damagedHeader(file.name, segId, page)
+          : judgeHeader(file.name, segId, header, store, segments.at(-1));
       if (refusal !== null || header === null) return callback(refusal as Refused);
       segments.push({ segId, name: file.name, bytes: file.bytes, links: file.links, header });
       next();
@@ -160,14 +164,20 @@ function readHeaders(
   next();
 }
 
+function damagedHeader(name: string, segId: number, page: Uint8Array): Refused {
+  const bit = searchFlippedSegmentBit(page, segId);
+  const evidence = bit === null ? [] : [`${bit.text}: a media or memory fault`];
+  const { refusal } = refuse('E_SEG_HEADER', name, 'its header page is damaged', evidence);
+  return { refusal: { ...refusal, ...flippedBitOf(bit) } };
+}
+
 function judgeHeader(
   name: string,
   segId: number,
-  header: SegmentHeader | null,
+  header: SegmentHeader,
   store: StoreReport,
   previous: SegmentFile | undefined,
 ): Refused | null {
-  if (header === null) return refuse('E_SEG_HEADER', name, 'its header page is damaged');
   if (header.major !== formatMajor) {
     return refuse(
       'E_VERSION',

@@ -4,8 +4,15 @@
 import type { Callback, Disk, File } from '@flotilla/io';
 import { pageBytes } from '../format.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
-import { type LookAhead, lookAhead, type ScanEnd, type ScanPlan, scanSegment } from '../scan.ts';
-import { searchFlippedBit } from '../suspect.ts';
+import {
+  type ExpectedBatch,
+  type LookAhead,
+  lookAhead,
+  type ScanEnd,
+  type ScanPlan,
+  scanSegment,
+} from '../scan.ts';
+import { flippedBitOf, type MendingBit, searchFlippedBit } from '../suspect.ts';
 import { decideTail, type TailFault } from '../verdict.ts';
 import type { TailReport, Witnesses } from './inspection.ts';
 import type { SegmentFile, Survey } from './survey.ts';
@@ -97,24 +104,29 @@ function judgeSettled(
     if (fault !== 'header' && fault !== 'body') {
       return callback(null, answerOf(question, later, null));
     }
-    const expected = {
-      segId: plan.segId,
-      salt: plan.salt,
-      page: end.offset / pageBytes,
-      seq: end.nextSeq,
-      prevHdrCrc: end.hdrCrc,
-      epochMin: end.epoch,
-      epochMax: plan.epochMax,
-      bytesLeft: plan.capacityBytes - end.offset,
-    };
-    searchFlippedBit(disk, file, end.offset, fault, expected, (bitError, bit) => {
+    searchFlippedBit(disk, file, end.offset, fault, expectedAt(plan, end), (bitError, bit) => {
       if (bitError !== null) callback(bitError, undefined as never);
       else callback(null, answerOf(question, later, bit));
     });
   });
 }
 
-function answerOf(question: TailQuestion, later: LookAhead, bit: string | null): TailAnswer {
+/** The batch that must stand where a walk ended. */
+export function expectedAt(plan: ScanPlan, end: ScanEnd): ExpectedBatch {
+  const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
+  return {
+    segId: plan.segId,
+    salt: plan.salt,
+    page: end.offset / pageBytes,
+    seq: end.nextSeq,
+    prevHdrCrc: end.hdrCrc,
+    epochMin: end.epoch,
+    epochMax: plan.epochMax,
+    bytesLeft: limit - end.offset,
+  };
+}
+
+function answerOf(question: TailQuestion, later: LookAhead, bit: MendingBit | null): TailAnswer {
   const { segment, end, fault, witnesses } = question;
   const page = end.offset / pageBytes;
   const seq = end.nextSeq;
@@ -150,13 +162,14 @@ function answerOf(question: TailQuestion, later: LookAhead, bit: string | null):
           seq,
           summary: summaryOf(verdict, seq, end.summary),
           evidence,
+          ...flippedBitOf(bit),
         },
     seqSeen: verdict === 'cleanEnd' ? seq - 1 : Math.max(seq, later.laterSeqMax),
     bytesScanned: later.bytesScanned,
   };
 }
 
-function evidenceOf(question: TailQuestion, later: LookAhead, bit: string | null): string[] {
+function evidenceOf(question: TailQuestion, later: LookAhead, bit: MendingBit | null): string[] {
   const { end, witnesses } = question;
   const { inLog, store, lazy, all } = witnesses;
   const evidence = [
@@ -169,7 +182,7 @@ function evidenceOf(question: TailQuestion, later: LookAhead, bit: string | null
         `they say that batch ${later.laterDurableSeq} was durable`,
     );
   }
-  if (bit !== null) evidence.push(`${bit}: a media or memory fault, not a torn write`);
+  if (bit !== null) evidence.push(`${bit.text}: a media or memory fault, not a torn write`);
   return evidence;
 }
 

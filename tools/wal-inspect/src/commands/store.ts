@@ -1,29 +1,18 @@
 // store: what STORE says, slot by slot, and what the witnesses add up to.
 
-import type { Inspection, StoreSlot } from '@flotilla/wal';
-import type { Look } from './look.ts';
-import { type Job, outcomeOf } from './run.ts';
-import { hexOf, segmentLabel, table } from './text.ts';
+import type { StoreSlot } from '@flotilla/wal';
+import { outcomeOf } from '../exit-codes.ts';
+import { lookAt } from '../look.ts';
+import type { Job } from '../run.ts';
+import { storeLine } from '../store-line.ts';
+import { hexOf, segmentLabel, tableTo } from '../text.ts';
 
 function slotFacts(slot: StoreSlot | null): Record<string, unknown> | null {
   return slot === null ? null : { ...slot, uuid: hexOf(slot.uuid) };
 }
 
-/** One line that names the store and its witnesses. */
-export function storeLine(inspection: Inspection): string {
-  const { survey, witnesses } = inspection;
-  if (survey === null) return 'store unreadable';
-  const { current } = survey.store;
-  const { inLog, store, lazy, all } = witnesses;
-  return (
-    `store uuid ${hexOf(current.uuid)} epoch ${current.epoch} ` +
-    `segments ${segmentLabel(current.oldestSeg)}..${segmentLabel(current.newestSeg)} ` +
-    `clean=${current.cleanSeq > 0 ? 'yes' : 'no'} ` +
-    `witness: batch ${all} (in-log ${inLog}, store ${store}, lazy ${lazy})`
-  );
-}
-
-export function store(job: Job, look: Look): number {
+export async function store(job: Job): Promise<number> {
+  const look = await lookAt(job);
   const { inspection } = look;
   const { survey, refusal } = inspection;
   const { out, options } = job;
@@ -66,12 +55,7 @@ export function store(job: Job, look: Look): number {
       ? ['W', 'absent', '', '', '', '', '', '']
       : ['W', 'witness', '', `${witness.epoch}`, '', '', `${witness.durableSeq}`, ''],
   );
-  for (const line of table(
-    ['slot', 'state', 'seq', 'epoch', 'oldest', 'newest', 'durable', 'clean'],
-    rows,
-  )) {
-    out.line(line);
-  }
+  tableTo(out, ['slot', 'state', 'seq', 'epoch', 'oldest', 'newest', 'durable', 'clean'], rows);
   out.line(`instance ${current.instance} created ${new Date(current.createdMs).toISOString()}`);
   out.line(storeLine(inspection));
   return 0;

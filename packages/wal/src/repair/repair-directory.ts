@@ -1,0 +1,155 @@
+// Repair: builds a new directory from a damaged one. The old directory is read and locked, never changed. The new one
+// gets its STORE last and is inspected before it is called repaired; one that would be refused is left without a STORE,
+// so that nothing opens it.
+
+import {
+  type Clock,
+  type Disk,
+  type Done,
+  FlotillaError,
+  type IoError,
+  type Rng,
+} from '@flotilla/io';
+import { lockName, pathIn, storeName } from '../format.ts';
+import { inspectDirectory } from '../inspect/inspect-directory.ts';
+import { refusedBySystem } from '../refusal.ts';
+import { copyFile, putFile } from './copy-files.ts';
+import { planBitFix, planDropAfter, planStore } from './make-plan.ts';
+import type { RepairOutcome, RepairPlan, RepairRequest } from './plan.ts';
+
+export interface RepairWorld {
+  readonly disk: Disk;
+  readonly rng: Rng;
+  readonly clock: Clock;
+}
+
+export type RepairCallback = (error: FlotillaError | null, outcome: RepairOutcome) => void;
+
+/**
+ * Repairs `from` into `to`, an absent or empty directory. Fails with WAL_LOCKED where a process has `from` open, with
+ * WAL_NOT_EMPTY where `to` holds anything, with IO_REFUSED where the system says no.
+ */
+export function repairDirectory(
+  world: RepairWorld,
+  from: string,
+  to: string,
+  request: RepairRequest,
+  callback: RepairCallback,
+): void {
+  const { disk } = world;
+  const fail = (what: string, path: string, error: IoError): void =>
+    callback(refusedBySystem(what, path, error), undefined as never);
+  withLock(disk, from, callback, (release) => {
+    const finish: RepairCallback = (error, outcome) => {
+      release();
+      callback(error, outcome);
+    };
+    checkTarget(disk, to, (error) => {
+      if (error !== null) return finish(error, undefined as never);
+      makePlan(world, from, request, (result) => {
+        if ('why' in result) return finish(null, { kind: 'unfit', why: result.why });
+        const { plan } = result;
+        build(disk, from, to, plan, (what, path, buildError) => {
+          if (buildError !== null) {
+            release();
+            return fail(what, path, buildError);
+          }
+          judge(disk, to, plan, finish);
+        });
+      });
+    });
+  });
+}
+
+/** Holds the old directory's lock, where it has a LOCK file at all and may be written: else nobody has it open. */
+function withLock(
+  disk: Disk,
+  from: string,
+  callback: RepairCallback,
+  use: (release: () => void) => void,
+): void {
+  const path = pathIn(from, lockName);
+  disk.stat(path, (statError, stat) => {
+    if (statError !== null || stat.kind !== 'file') return use(() => {});
+    disk.lock(path, (error, lock) => {
+      if (error === null) return use(() => lock.release());
+      if (error.code === 'EROFS' || error.code === 'EACCES') return use(() => {});
+      const message = `${from} is open in another process`;
+      const refused =
+        error.code === 'EWOULDBLOCK'
+          ? new FlotillaError('WAL_LOCKED', message, { file: path }, error)
+          : refusedBySystem('lock', path, error);
+      callback(refused, undefined as never);
+    });
+  });
+}
+
+function checkTarget(disk: Disk, to: string, done: (error: FlotillaError | null) => void): void {
+  disk.mkdir(to, (error) => {
+    if (error === null) return done(null);
+    if (error.code !== 'EEXIST') return done(refusedBySystem('create', to, error));
+    disk.list(to, (listError, names) => {
+      if (listError !== null) return done(refusedBySystem('list', to, listError));
+      if (names.length === 0) return done(null);
+      const message = `${to} is not empty: a repair builds a new directory`;
+      done(new FlotillaError('WAL_NOT_EMPTY', message, { file: to }));
+    });
+  });
+}
+
+function makePlan(
+  world: RepairWorld,
+  from: string,
+  request: RepairRequest,
+  callback: (result: { readonly plan: RepairPlan } | { readonly why: string }) => void,
+): void {
+  const { disk, rng, clock } = world;
+  switch (request.kind) {
+    case 'fix-bitflip':
+      return planBitFix(disk, from, request, callback);
+    case 'drop-after':
+      return planDropAfter(disk, from, rng, request, callback);
+    case 'rebuild-store':
+      return planStore(disk, from, rng, clock.wallMs(), callback);
+  }
+}
+
+type BuildDone = (what: string, path: string, error: IoError | null) => void;
+
+/** Segments, directory, STORE, directory: in this order, each synced. */
+function build(disk: Disk, from: string, to: string, plan: RepairPlan, done: BuildDone): void {
+  const steps: { what: string; path: string; run: (done: Done) => void }[] = plan.segments.map(
+    ({ name, change }) => ({
+      what: 'copy',
+      path: pathIn(to, name),
+      run: (next) => copyFile(disk, pathIn(from, name), pathIn(to, name), change, next),
+    }),
+  );
+  const sync = { what: 'sync', path: to, run: (next: Done) => disk.syncDir(to, next) };
+  const store = pathIn(to, storeName);
+  steps.push(sync, {
+    what: 'write',
+    path: store,
+    run: (next) => putFile(disk, store, plan.store, next),
+  });
+  steps.push(sync);
+  let at = 0;
+  const next = (): void => {
+    const step = steps[at++];
+    if (step === undefined) return done('', '', null);
+    step.run((error) => (error === null ? next() : done(step.what, step.path, error)));
+  };
+  next();
+}
+
+function judge(disk: Disk, to: string, plan: RepairPlan, finish: RepairCallback): void {
+  inspectDirectory(disk, to, {}, ({ refusal, lastSeq }) => {
+    if (refusal === null) {
+      const { instance, keepsInstance, done, lost } = plan;
+      return finish(null, { kind: 'repaired', instance, keepsInstance, lastSeq, done, lost });
+    }
+    disk.unlink(pathIn(to, storeName), () =>
+      disk.syncDir(to, () => finish(null, { kind: 'refused', refusal })),
+    );
+  });
+}

@@ -1,0 +1,98 @@
+// entry: one entry of one group: where it stands, how it is stored, whether it holds.
+
+import { batchHeaderBytes, pageBytes, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
+import { exitCodes, outcomeOf } from '../exit-codes.ts';
+import { RunReader } from '../index-runs.ts';
+import { lookAt } from '../look.ts';
+import { numberArgument } from '../options.ts';
+import { type EntryView, eachEntry, payloadLines } from '../payload.ts';
+import { eachRecord } from '../record-walk.ts';
+import type { Job } from '../run.ts';
+import { digits, segmentLabel } from '../text.ts';
+
+export async function entry(job: Job): Promise<number> {
+  const { out, options, disk } = job;
+  const groupId = numberArgument(options, 1, 'GROUP');
+  const wanted = numberArgument(options, 2, 'INDEX');
+  const older: string[] = [];
+  const look = await lookAt(job, {
+    begin: () => {
+      older.length = 0;
+    },
+    onBatch: (segment: SegmentFile, batch: ScannedBatch) => {
+      const start = batch.at + batchHeaderBytes;
+      eachRecord(batch.bytes, start, start + batch.bodyLen, (facts) => {
+        const isHere = facts.type === 'ENTRIES' && facts.group === groupId;
+        if (!isHere || wanted < facts.first || wanted > facts.last) return;
+        const page = batch.offset / pageBytes;
+        older.push(`${segmentLabel(segment.segId)}:${page}+${facts.offset + batchHeaderBytes}`);
+      });
+    },
+  });
+  const { inspection } = look;
+  const { refusal } = inspection;
+  const reader = new RunReader(disk, options.directory, inspection);
+  const slot = reader.slotOf(groupId);
+  const run = await reader.at(slot, wanted);
+  await reader.close();
+  if (run === null) {
+    const { groups } = inspection.index;
+    const range = slot < 0 ? '' : `; the log has ${groups.first[slot]}..${groups.last[slot]}`;
+    const what = slot < 0 ? `no group ${groupId}` : `group ${groupId} has no index ${wanted}`;
+    const until = refusal === null ? '' : ` (read up to batch ${inspection.lastSeq})`;
+    out.error(`wal-inspect: ${what}${range}${until}`);
+    return refusal === null ? exitCodes.usage : outcomeOf(look).code;
+  }
+  let view: EntryView | null = null;
+  const only = { from: wanted, to: wanted };
+  if (run.broken === null) {
+    eachEntry(run.bytes, run.block, only, (found) => {
+      view = found;
+    });
+  }
+  const found = view as EntryView | null;
+  const place = `${segmentLabel(run.segment.segId)}+${run.offset}`;
+  const payloads =
+    run.broken === null
+      ? payloadLines(run.bytes, run.block, {
+          form: options.payload,
+          decoder: options.decoder,
+          indexes: only,
+        })
+      : [];
+  // Earlier records of the same index: overwritten, or copied on.
+  const versions = older.length;
+  if (options.json) {
+    out.line(
+      JSON.stringify({
+        group: groupId,
+        index: wanted,
+        term: run.term,
+        place,
+        records: older,
+        block: { first: run.first, last: run.last, bytes: run.bytes.length },
+        crc: run.broken === null ? 'ok' : 'BAD',
+        type: found?.type ?? null,
+        codec: found?.codec ?? null,
+        storedBytes: found?.stored.length ?? null,
+        payload: payloads[0] ?? null,
+      }),
+    );
+  } else {
+    out.line(`entry    group ${groupId} index ${wanted} term ${run.term}`);
+    out.line(`place    ${run.segment.name} offset ${digits(run.offset)}`);
+    out.line(
+      `block    ${run.first}..${run.last} live, record of ${digits(run.bytes.length)} bytes, ` +
+        `crc ${run.broken === null ? 'ok' : `BAD: ${run.broken}`}`,
+    );
+    if (found !== null) {
+      const { type, codec, stored } = found;
+      out.line(`stored   ${type}, ${codec}, ${digits(stored.length)} bytes`);
+    }
+    if (versions > 1) out.line(`records  ${versions} in this log: ${older.slice(-5).join(', ')}`);
+    const hint = 'not shown: --payload hex, utf8 or msgpack shows it';
+    if (found !== null) out.line(`payload  ${payloads[0] ?? hint}`);
+  }
+  if (run.broken !== null) return exitCodes.corrupt;
+  return outcomeOf(look).code;
+}

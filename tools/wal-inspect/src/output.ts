@@ -1,0 +1,57 @@
+// Where lines go. Lines are gathered and written in pieces of 64 KiB, so that a dump of millions of records costs
+// neither a system call a line nor memory.
+
+export interface Output {
+  line(text: string): void;
+  error(text: string): void;
+  /** Writes what was gathered: before waiting, and at the end. */
+  flush(): void;
+  /** What stands on the terminal while long work runs, replaced by the next; absent where nobody watches. */
+  progress?(text: string): void;
+}
+
+const pieceChars = 64 * 1024;
+
+interface Stream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+export function streamOutput(stdout: Stream, stderr: Stream): Output {
+  let gathered = '';
+  let shown = 0;
+  const clear = (): void => {
+    if (shown > 0) stderr.write(`\r${' '.repeat(shown)}\r`);
+    shown = 0;
+  };
+  const flush = (): void => {
+    if (gathered === '') return;
+    clear();
+    stdout.write(gathered);
+    gathered = '';
+  };
+  const out: Output = {
+    line(text) {
+      gathered += `${text}\n`;
+      if (gathered.length >= pieceChars) flush();
+    },
+    error(text) {
+      flush();
+      clear();
+      stderr.write(`${text}\n`);
+    },
+    flush() {
+      flush();
+      clear();
+    },
+  };
+  if (stderr.isTTY !== true) return out;
+  return {
+    ...out,
+    progress(text) {
+      clear();
+      stderr.write(text);
+      shown = text.length;
+    },
+  };
+}
