@@ -16,6 +16,8 @@ export interface WalWorld {
   readonly disk: Disk;
 }
 
+export type SyncMethod = 'fdatasync' | 'dsync' | 'none';
+
 export interface WalOptions {
   readonly directory: string;
   /** Make a new store in an absent or empty directory; without it an absent store is refused (WAL_ABSENT). */
@@ -37,8 +39,15 @@ export interface WalOptions {
   readonly batchBytesSoft?: number;
   /** Memory is taken in units of this, default 1 MiB (less where segments are smaller). */
   readonly slabBytes?: number;
-  /** `none` is for tests and measurements: batches carry a flag that says so. */
-  readonly syncMethod?: 'fdatasync' | 'none';
+  /** Live entries of one group, default walBytesMax: over it `isGroupFull` says so and its entries are refused. */
+  readonly groupBytesMax?: number;
+  /**
+   * How a batch becomes durable: `fdatasync` after the write (default), or `dsync`, a descriptor whose writes are durable
+   * when they are answered (one step instead of two). `none` is for tests and measurements: batches carry a flag.
+   */
+  readonly syncMethod?: SyncMethod;
+  /** Keep a segment file back for the day the disk is full, default true. */
+  readonly reserve?: boolean;
   /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
   readonly suspectTail?: 'refuse' | 'discard';
   /** Informational lines (torn tail dropped, slow sync). */
@@ -85,6 +94,10 @@ export interface RecoveredGroup {
   readonly prevTerm: number;
   readonly lastIndex: number;
   readonly termEnds: readonly WalTermEnd[];
+  /** The newest snapshot laid, or null. */
+  readonly snapshot: SnapshotInfo | null;
+  /** Only a tombstone is left: generation, term and vote count, and no entries. */
+  readonly isRemoved: boolean;
 }
 
 export interface RecoveryReport {
@@ -121,6 +134,12 @@ export interface WalCounters {
   recordBytes: number;
   readsFromDisk: number;
   rotations: number;
+  /** Segments given up, and of those the ones whose files are used again. */
+  segmentsFreed: number;
+  segmentsRecycled: number;
+  /** Bytes of entries written again, and groups stated again, to free the oldest segments. */
+  rewrittenBytes: number;
+  restatedGroups: number;
 }
 
 export interface Wal {
@@ -141,9 +160,17 @@ export interface Wal {
   /** Set once a write or sync failed: nothing is durable any more after that. */
   readonly poisoned: FlotillaError | null;
 
-  /** Groups found at open, in order of id. */
+  /** Live bytes: records of entries and of states that are still needed. */
+  readonly liveBytes: number;
+  /** The disk is full: entries are refused, everything else goes on in the space that was kept back. */
+  readonly isOutOfSpace: boolean;
+
+  /** Groups found at open, in order of id, tombstones included. */
   recoveredGroups(): readonly RecoveredGroup[];
-  /** Lays GROUP_OPEN and answers the group's slot, a small number for all other calls. Throws GROUP_EXISTS. */
+  /**
+   * Lays GROUP_OPEN and answers the group's slot, a small number for all other calls. Throws GROUP_EXISTS. A group that
+   * was removed begins again with a higher generation, in its old slot, with the tombstone's term and vote.
+   */
   openGroup(groupId: number, generation: number, replicaId: number, config: Uint8Array): number;
 
   /** Lays HARDSTATE. Where only `commit` moved use noteCommit: it needs no sync of its own. */
@@ -152,6 +179,23 @@ export interface Wal {
   noteCommit(slot: number, commit: number): void;
   /** Lays TRUNCATE_SUFFIX: drops the entries from `from` on. */
   layTruncate(slot: number, from: number): void;
+  /**
+   * Lays COMPACT: the entries up to `upTo`, which is committed and in the log, are not needed any more. Where `config` is
+   * given it replaces the group's: what the configuration was at `upTo`.
+   */
+  layCompact(slot: number, upTo: number, config?: Uint8Array): void;
+  /**
+   * Lays SNAPSHOT. With `resetsLog` the whole log is dropped and begins behind the snapshot, whose configuration becomes
+   * the group's; without, the snapshot covers committed entries of the log and nothing else changes.
+   */
+  laySnapshot(slot: number, snapshot: SnapshotInfo, resetsLog: boolean): void;
+  /** Lays GROUP_REMOVE: what stays is a tombstone. Its slot takes no records until openGroup. */
+  removeGroup(slot: number): void;
+  /** The group has more than groupBytesMax in the log and must be compacted before it takes entries. */
+  isGroupFull(slot: number): boolean;
+  /** How many groups isGroupFull is true for: nearly always 0, then nobody needs to ask. */
+  readonly fullGroups: number;
+
   /**
    * Makes room for an ENTRIES record with a block of `blockBytes` and writes its head. The caller then writes the block
    * at `slab.bytes[slab.at...]` (or copies a verified one there) and calls finishEntries. firstIndex <= last drops the
@@ -219,4 +263,11 @@ export interface WalEvents {
   onDurable(position: number): void;
   /** The log is poisoned, once. */
   onPoisoned(error: FlotillaError): void;
+  /**
+   * These groups (slots) hold the oldest segment with more than is worth writing again: they should be compacted. Told
+   * three times, then their entries are written again all the same.
+   */
+  onCompactHint?(slots: readonly number[]): void;
+  /** A record of the group that was to be written again is damaged or cannot be read; the others are not concerned. */
+  onGroupDamaged?(slot: number, error: FlotillaError): void;
 }

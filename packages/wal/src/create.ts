@@ -217,7 +217,8 @@ function makeStore(
     disk.open(path(storeName), 'write', (storeError, storeFile) => {
       if (storeError !== null)
         return callback(refusedBySystem('open', path(storeName), storeError), undefined as never);
-      disk.open(segment, 'write', (openError, file) => {
+      const mode = settings.syncMethod === 'dsync' ? 'writeSync' : 'write';
+      disk.open(segment, mode, (openError, file) => {
         if (openError !== null)
           return callback(refusedBySystem('open', segment, openError), undefined as never);
         const segments = new SegmentSet(settings.slabBytes);
@@ -234,7 +235,7 @@ function makeStore(
           segments,
           spares: new SpareMaker(
             world,
-            { directory, bytes: segmentBytes, nextCounter: 2 },
+            { directory, bytes: segmentBytes, nextCounter: 2, keepsReserve: settings.hasReserve },
             fail,
             settings.onInfo,
           ),

@@ -28,7 +28,8 @@ import {
   segmentName,
 } from './format.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
-import type { SpareMaker } from './spare-maker.ts';
+import type { SyncMethod } from './api.ts';
+import type { Spare, SpareMaker } from './spare-maker.ts';
 import type { Batch, Stager } from './stager.ts';
 import type { StoreFile } from './store-file.ts';
 
@@ -57,6 +58,8 @@ export interface FlusherOwner {
   onFailure(what: string, error: IoError, place: FailurePlace): void;
   /** There is no space for what comes next: whether to try again. Where not, the flusher was stopped. */
   waitsForSpace(error: IoError): boolean;
+  /** A new segment stands, and its first batch is on the way. */
+  onRotation(): void;
   /** The lock file is still the one that was locked. */
   isLockIntact(): boolean;
   onInfo(line: string): void;
@@ -71,7 +74,7 @@ export class Flusher {
   readonly #spares: SpareMaker;
   readonly #store: StoreFile;
   readonly #owner: FlusherOwner;
-  readonly #noSync: boolean;
+  readonly #syncMethod: SyncMethod;
   readonly #counters: WalCounters;
 
   #lastSeq: number;
@@ -99,7 +102,7 @@ export class Flusher {
       readonly segments: SegmentSet;
       readonly spares: SpareMaker;
       readonly store: StoreFile;
-      readonly noSync: boolean;
+      readonly syncMethod: SyncMethod;
       readonly counters: WalCounters;
     },
     end: LogEnd,
@@ -112,7 +115,7 @@ export class Flusher {
     this.#segments = parts.segments;
     this.#spares = parts.spares;
     this.#store = parts.store;
-    this.#noSync = parts.noSync;
+    this.#syncMethod = parts.syncMethod;
     this.#counters = parts.counters;
     this.#lastSeq = end.lastSeq;
     this.#nextSeq = end.nextSeq;
@@ -159,6 +162,9 @@ export class Flusher {
     this.#spares.take(onNoSpace, (spare) => {
       if (this.#isStopped) return this.#disk.close(spare.file, () => {});
       const previous = this.#segments.at(segment.slot - 1);
+      previous.end = this.#lastEnd;
+      previous.lastSeq = this.#lastSeq;
+      previous.lastHdrCrc = this.#lastHdrCrc;
       const { slot } = this.#store;
       const header = encodeSegmentHeader({
         major: formatMajor,
@@ -185,6 +191,7 @@ export class Flusher {
         ['sync the segment header', (done) => this.#sync(spare.file, done)],
         ['rename the spare', (done) => this.#disk.rename(spare.path, path, done)],
         ['sync the directory', (done) => this.#disk.syncDir(this.#directory, done)],
+        ['open the segment', (done) => this.#openSegment(spare, path, segment, done)],
         [
           'write STORE',
           (done) =>
@@ -194,11 +201,11 @@ export class Flusher {
       const next = (at: number): void => {
         const step = steps[at];
         if (step === undefined) {
-          segment.file = spare.file;
           segment.isOnDisk = true;
           this.#counters.rotations++;
           this.#spares.want();
-          return this.#write(batch);
+          this.#write(batch);
+          return this.#owner.onRotation();
         }
         step[1]((error) => {
           if (this.#isStopped) return;
@@ -213,6 +220,22 @@ export class Flusher {
         });
       };
       next(0);
+    });
+  }
+
+  /** Goes on with the spare's descriptor, or with one whose writes are durable when they are answered. */
+  #openSegment(
+    spare: Spare,
+    path: string,
+    segment: SegmentState,
+    done: (error: IoError | null) => void,
+  ): void {
+    segment.file = spare.file;
+    if (this.#syncMethod !== 'dsync') return done(null);
+    this.#disk.open(path, 'writeSync', (error, file) => {
+      if (error !== null) return done(error);
+      segment.file = file;
+      this.#disk.close(spare.file, done);
     });
   }
 
@@ -243,7 +266,7 @@ export class Flusher {
     const head = segment.slabs[Math.floor(batch.start / this.#segments.slabBytes)];
     assert(head !== null && head !== undefined, 'a batch that is not in memory');
     this.#lastHdrCrc = putBatchHeader(head.bytes, batch.start - head.fileStart, {
-      flags: this.#noSync ? batchFlags.unsynced : 0,
+      flags: this.#syncMethod === 'none' ? batchFlags.unsynced : 0,
       segId: segment.segId,
       seq: this.#seq,
       salt: segment.salt,
@@ -287,7 +310,7 @@ export class Flusher {
       this.#buffers = withoutFirst(this.#buffers, written);
       return this.#writeRest();
     }
-    if (this.#noSync) return this.#onSynced(null);
+    if (this.#syncMethod !== 'fdatasync') return this.#onSynced(null);
     this.#sync(this.#file as File, this.#onSynced);
   };
 

@@ -314,6 +314,8 @@ export const storeName = 'STORE';
 /** Stands only while a store is being created; it marks an interrupted creation. */
 export const storeNewName = 'STORE.new';
 export const lockName = 'LOCK';
+/** A segment file kept back for the day the disk is full. */
+export const reserveName = 'reserve.seg';
 const segmentPattern = /^([0-9a-f]{16})\.seg$/;
 const sparePattern = /^spare-[0-9]{4,}\.seg$/;
 

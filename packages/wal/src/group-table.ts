@@ -61,6 +61,8 @@ export class GroupTable {
   status: Uint8Array = new Uint8Array(initialSlots);
   /** Segment slot of the record that introduced the group, `none` before that. */
   stateSegment: Int32Array = new Int32Array(initialSlots);
+  /** Length of that record. */
+  stateBytes: Int32Array = new Int32Array(initialSlots);
   readonly config: Uint8Array[] = [];
   /** The newest snapshot, or null. */
   readonly snapshot: (SnapshotInfo | null)[] = [];
@@ -120,6 +122,7 @@ export class GroupTable {
     this.termNode = grown(this.termNode, new Int32Array(capacity));
     this.commitDirty = grown(this.commitDirty, new Uint8Array(capacity));
     this.status = grown(this.status, new Uint8Array(capacity));
+    this.stateBytes = grown(this.stateBytes, new Int32Array(capacity));
     this.stateSegment = grown(this.stateSegment, new Int32Array(capacity));
     this.commitQueued = grown(this.commitQueued, new Uint8Array(capacity));
   }

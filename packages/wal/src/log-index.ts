@@ -196,12 +196,13 @@ export class LogIndex {
   }
 
   /** The record that says what the group is now stands in the segment of this slot. */
-  introduce(slot: number, segSlot: number): void {
+  introduce(slot: number, segSlot: number, recLen: number): void {
     const groups = this.groups;
     const before = groups.stateSegment[slot] as number;
-    if (before !== none) this.use.dropState(before);
-    this.use.addState(segSlot);
+    if (before !== none) this.use.dropState(before, groups.stateBytes[slot] as number);
+    this.use.addState(segSlot, recLen);
     groups.stateSegment[slot] = segSlot;
+    groups.stateBytes[slot] = recLen;
     groups.status[slot] =
       (groups.status[slot] as number) | groupStatus.introduced | groupStatus.lastKnown;
   }

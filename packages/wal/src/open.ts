@@ -14,7 +14,10 @@ import { type OpenedStore, WalLog } from './wal.ts';
 
 export type OpenCallback = (error: FlotillaError | null, wal: Wal) => void;
 /** What creating or recovering hands back; the failure callback of the spares is bound once the log stands. */
-export type StoreCallback = (error: FlotillaError | null, opened: OpenedStore) => void;
+export type StoreCallback = (
+  error: FlotillaError | null,
+  opened: Omit<OpenedStore, 'volumeType'>,
+) => void;
 
 /** Opens the log in `options.directory`, or creates one there. The callback comes once, later. */
 export function openWal(
@@ -42,20 +45,40 @@ export function openWal(
         if (listError !== null)
           return release(refusedBySystem('list', settings.directory, listError));
         let log: WalLog | null = null;
+        let volumeType = 0;
         const fail = (what: string, error: IoError): void => log?.fail(what, error);
         const opened: StoreCallback = (error, store) => {
           if (error !== null) return release(error);
           signLock(disk, settings, world.clock.wallMs(), store, () => {
             const salt = (): number => world.rng.u32();
-            log = new WalLog({ clock: world.clock, disk, salt }, settings, events, store);
+            log = new WalLog({ clock: world.clock, disk, salt }, settings, events, {
+              ...store,
+              volumeType,
+            });
             callback(null, log);
           });
         };
-        if (names.includes(storeName)) recoverStore(tracked, settings, lock, fail, opened);
-        else createStore(tracked, settings, lock, names, fail, opened);
+        disk.volume(settings.directory, (volumeError, volume) => {
+          if (volumeError === null) volumeType = volume.type;
+          tellVolume(settings, volumeType);
+          if (names.includes(storeName)) recoverStore(tracked, settings, lock, fail, opened);
+          else createStore(tracked, settings, lock, names, fail, opened);
+        });
       });
     });
   });
+}
+
+/** File systems whose syncs promise less than a disk's: statfs(2) types. */
+const doubtfulVolumes: ReadonlyMap<number, string> = new Map([
+  [0x0102_1994, 'tmpfs: nothing in it outlives the machine'],
+  [0x6969, 'NFS: locks and syncs are the server’s to keep'],
+  [0x6573_5546, 'FUSE: syncs are its program’s to keep'],
+]);
+
+function tellVolume(settings: WalSettings, type: number): void {
+  const doubt = doubtfulVolumes.get(type);
+  if (doubt !== undefined) settings.onInfo(`${settings.directory} is on ${doubt}`);
 }
 
 /** The directory must be one; with `create` it may be absent, and must otherwise hold a store or nothing. */
@@ -120,7 +143,7 @@ function signLock(
   disk: Disk,
   settings: WalSettings,
   nowMs: number,
-  opened: OpenedStore,
+  opened: Omit<OpenedStore, 'volumeType'>,
   done: () => void,
 ): void {
   const { epoch, instance } = opened.store.slot;

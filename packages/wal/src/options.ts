@@ -2,7 +2,7 @@
 
 import { alignUp } from '@flotilla/codec';
 import { FlotillaError } from '@flotilla/io';
-import type { WalOptions } from './api.ts';
+import type { SyncMethod, WalOptions } from './api.ts';
 import { batchBodyBytesMax, pageBytes } from './format.ts';
 
 const mib = 1024 * 1024;
@@ -19,7 +19,9 @@ export interface WalSettings {
   readonly entryBytesMax: number;
   readonly cacheBytes: number;
   readonly walBytesMax: number;
-  readonly noSync: boolean;
+  readonly groupBytesMax: number;
+  readonly syncMethod: SyncMethod;
+  readonly hasReserve: boolean;
   readonly suspectTail: 'refuse' | 'discard';
   readonly onInfo: (line: string) => void;
 }
@@ -71,12 +73,22 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
       1,
       Number.MAX_SAFE_INTEGER,
     ),
-    noSync: options.syncMethod === 'none',
+    groupBytesMax: whole(
+      'groupBytesMax',
+      options.groupBytesMax ?? options.walBytesMax ?? 4096 * mib,
+      1,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    syncMethod: options.syncMethod ?? 'fdatasync',
+    hasReserve: options.reserve ?? true,
     suspectTail: options.suspectTail ?? 'refuse',
     onInfo: options.onInfo ?? (() => {}),
   };
   if (typeof options.directory !== 'string' || options.directory === '') {
     problems.push('directory must be a path');
+  }
+  if (!['fdatasync', 'dsync', 'none'].includes(settings.syncMethod)) {
+    problems.push(`syncMethod must be fdatasync, dsync or none, not ${settings.syncMethod}`);
   }
   if (segmentBytes % pageBytes !== 0)
     problems.push(`segmentBytes must be a multiple of ${pageBytes}`);

@@ -17,16 +17,19 @@ import { segmentName } from './format.ts';
 import type { SegmentState } from './segment-set.ts';
 import type { Slab } from './slab-ring.ts';
 
-/** What the index says of the record. */
-export interface RecordPlace {
+/** What the index says of a record. */
+export interface RecordClaim {
   readonly path: string;
   readonly segment: SegmentState;
-  readonly slab: Slab | null;
   readonly offset: number;
   readonly recLen: number;
   readonly groupId: number;
   readonly firstIndex: number;
   readonly lastIndex: number;
+}
+
+export interface RecordPlace extends RecordClaim {
+  readonly slab: Slab | null;
 }
 
 type Loaded = (error: FlotillaError | null, ref: RecordRef) => void;
@@ -45,14 +48,19 @@ export function loadRecord(
   }
   counters.readsFromDisk++;
   const target = new Uint8Array(recLen);
+  segment.readers++;
   withFile(world.disk, segment, place.path, (openError, file, release) => {
-    if (openError !== null) return callback(readFailed(place, openError), new RecordRef());
+    if (openError !== null) {
+      segment.readers--;
+      return callback(recordUnreadable(place, openError), new RecordRef());
+    }
     readFully(world.disk, file, target, offset, (error, bytes) => {
+      segment.readers--;
       release();
-      if (error !== null) return callback(readFailed(place, error), new RecordRef());
+      if (error !== null) return callback(recordUnreadable(place, error), new RecordRef());
       const damage = bytes < recLen ? 'the file ends before it' : damageOf(place, target);
       if (damage === null) callback(null, refTo(place, target));
-      else callback(corrupt(place, damage), new RecordRef());
+      else callback(recordDamaged(place, damage), new RecordRef());
     });
   });
 }
@@ -83,7 +91,7 @@ function refTo(place: RecordPlace, bytes: Uint8Array): RecordRef {
 }
 
 /** What is wrong with the record read, or null. */
-function damageOf(place: RecordPlace, bytes: Uint8Array): string | null {
+export function damageOf(place: RecordClaim, bytes: Uint8Array): string | null {
   const head = recordHeadAt(bytes, 0, bytes.length);
   if (head === null || head.type !== recordTypes.entries || head.recLen !== place.recLen) {
     return 'no ENTRIES record of that length stands there';
@@ -99,7 +107,7 @@ function damageOf(place: RecordPlace, bytes: Uint8Array): string | null {
   return null;
 }
 
-function detailsOf(place: RecordPlace): Record<string, unknown> {
+function detailsOf(place: RecordClaim): Record<string, unknown> {
   return {
     groupId: place.groupId,
     firstIndex: place.firstIndex,
@@ -109,7 +117,7 @@ function detailsOf(place: RecordPlace): Record<string, unknown> {
   };
 }
 
-function corrupt(place: RecordPlace, damage: string): FlotillaError {
+export function recordDamaged(place: RecordClaim, damage: string): FlotillaError {
   const { groupId, firstIndex, lastIndex, segment, offset } = place;
   return new FlotillaError(
     'WAL_ENTRY_CORRUPT',
@@ -119,7 +127,7 @@ function corrupt(place: RecordPlace, damage: string): FlotillaError {
   );
 }
 
-function readFailed(place: RecordPlace, error: IoError): FlotillaError {
+export function recordUnreadable(place: RecordClaim, error: IoError): FlotillaError {
   return new FlotillaError(
     'WAL_READ_FAILED',
     `cannot read ${place.path} at ${place.offset}: ${error.message}`,

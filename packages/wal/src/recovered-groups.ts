@@ -25,6 +25,8 @@ export function recoveredGroupsOf(index: LogIndex): RecoveredGroup[] {
       prevTerm: groups.prevTerm[slot] as number,
       lastIndex: groups.last[slot] as number,
       termEnds: index.termEnds(slot),
+      snapshot: groups.snapshot[slot] ?? null,
+      isRemoved: groups.isRemoved(slot),
     });
   }
   return found.sort((a, b) => a.groupId - b.groupId);

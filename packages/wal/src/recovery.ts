@@ -35,6 +35,7 @@ import {
   pageBytes,
   pathIn,
   putBatchHeader,
+  reserveName,
   segmentName,
   spareName,
   storeName,
@@ -164,6 +165,8 @@ class Recovery {
     const goesOn =
       isPlainEnd &&
       isFullSize &&
+      // A second name is a checkpoint's: its bytes are not ours to change.
+      this.#newest.links === 1 &&
       (found.verdict === 'clean' ||
         (found.verdict === 'cleanEnd' && this.#carried.length === 0 && tail.isZeroAfter));
     const leave = this.#abandonedPaths();
@@ -377,15 +380,22 @@ class Recovery {
 
   #openNewest(store: StoreFile, newestSeg: number): void {
     const path = pathIn(this.#settings.directory, segmentName(newestSeg));
-    this.#disk.open(path, 'write', (error, file) => {
+    const mode = this.#settings.syncMethod === 'dsync' ? 'writeSync' : 'write';
+    this.#disk.open(path, mode, (error, file) => {
       if (error !== null) {
         return this.#disk.close(store.file, () => this.#refuse('open', path, error));
       }
       const segments = new SegmentSet(this.#settings.slabBytes);
-      for (const { segId, header } of this.#facts.survey.segments) {
+      const { found, survey } = this.#facts;
+      survey.segments.forEach(({ segId, header }, i) => {
         const capacityBytes = header.capacityPages * pageBytes;
-        segments.add({ segId, salt: header.salt, capacityBytes, streamBase: 0, isOnDisk: true });
-      }
+        const place = { segId, salt: header.salt, capacityBytes, streamBase: 0, isOnDisk: true };
+        const segment = segments.add(place);
+        const next = survey.segments[i + 1]?.header;
+        segment.end = next?.prevEnd ?? found.segments[i]?.end ?? 0;
+        segment.lastSeq = next?.prevLastSeq ?? found.lastSeq;
+        segment.lastHdrCrc = next?.prevHdrCrc ?? found.lastHdrCrc;
+      });
       if (this.#isNewSegment) {
         const capacityBytes = this.#capacityBytes;
         segments.add({
@@ -410,13 +420,18 @@ class Recovery {
     const numbers = found.map((spare) => Number.parseInt(spare.name.slice('spare-'.length), 10));
     const spares = new SpareMaker(
       this.#world,
-      { directory, bytes: segmentBytes, nextCounter: Math.max(0, ...numbers) + 1 },
+      {
+        directory,
+        bytes: segmentBytes,
+        nextCounter: Math.max(0, ...numbers) + 1,
+        keepsReserve: this.#settings.hasReserve,
+      },
       this.#fail,
       this.#settings.onInfo,
     );
-    this.#removeAll(
-      unwanted.map((spare) => pathIn(directory, spare.name)),
-      () => {
+    const paths = unwanted.map((spare) => pathIn(directory, spare.name));
+    this.#removeAll(paths, () =>
+      this.#settleReserve(spares, () => {
         if (kept === undefined) return done(spares);
         const path = pathIn(directory, kept.name);
         this.#disk.open(path, 'write', (error, file) => {
@@ -424,8 +439,23 @@ class Recovery {
           if (spare !== null) spares.adopt(spare);
           done(spares);
         });
-      },
+      }),
     );
+  }
+
+  /** Keeps the reserve where it has the right size and one is wanted, else removes it. */
+  #settleReserve(spares: SpareMaker, done: () => void): void {
+    const path = pathIn(this.#settings.directory, reserveName);
+    this.#disk.stat(path, (error, stat) => {
+      if (error !== null) return done();
+      const isFit = stat.kind === 'file' && stat.bytes === this.#settings.segmentBytes;
+      if (isFit && stat.links === 1 && this.#settings.hasReserve) {
+        spares.adoptReserve();
+        return done();
+      }
+      if (stat.kind === 'directory') return done();
+      this.#removeAll([path], done);
+    });
   }
 
   #finish(store: StoreFile, segments: SegmentSet, spares: SpareMaker): void {

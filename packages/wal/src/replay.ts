@@ -130,7 +130,7 @@ function applyOpen(
   const end = at + u32At(bytes, at + 4) - (bytes[at + 1] as number);
   const config = bytes.slice(at + groupOpenFixedBytes, end);
   const slot = groups.add(groupId, u64At(bytes, at + 16), u64At(bytes, at + 24), config);
-  index.introduce(slot, segSlot);
+  index.introduce(slot, segSlot, u32At(bytes, at + 4));
   return null;
 }
 
@@ -160,7 +160,7 @@ function applyRemove(
   }
   groups.generation[slot] = body.generation;
   index.remove(slot, body);
-  index.introduce(slot, segSlot);
+  index.introduce(slot, segSlot, u32At(bytes, at + 4));
   return null;
 }
 
@@ -192,7 +192,7 @@ function applyState(
     index.extend(slot, body.lastIndex);
     groups.status[slot] = (groups.status[slot] as number) | groupStatus.mayHaveGaps;
   }
-  index.introduce(slot, segSlot);
+  index.introduce(slot, segSlot, u32At(bytes, at + 4));
   return null;
 }
 
@@ -415,6 +415,13 @@ function applySnapshot(
   return null;
 }
 
+/** Records that say what a group is. */
+const introducing: ReadonlySet<number> = new Set([
+  recordTypes.groupOpen,
+  recordTypes.groupRemove,
+  recordTypes.groupState,
+]);
+
 /** Moves the index entries of a batch that now stands elsewhere; records that were overwritten since have none. */
 export function moveBatch(
   index: LogIndex,
@@ -425,9 +432,12 @@ export function moveBatch(
   to: { readonly segSlot: number; readonly offset: number },
 ): void {
   const start = at + batchHeaderBytes;
+  index.use.reach(to.segSlot);
   for (let record = start; record < start + bodyLen; record += u32At(bytes, record + 4)) {
-    if (bytes[record] !== recordTypes.entries) continue;
+    const type = bytes[record] as number;
     const slot = index.groups.slotOf(u64At(bytes, record + 8));
+    if (introducing.has(type)) index.introduce(slot, to.segSlot, u32At(bytes, record + 4));
+    if (type !== recordTypes.entries) continue;
     const block = record + recordHeadBytes;
     const first = blockFirstIndex(bytes, block);
     const last = Math.min(first + blockCount(bytes, block) - 1, index.groups.last[slot] as number);

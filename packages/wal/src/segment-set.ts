@@ -1,4 +1,5 @@
-// The segments of an open log: where each stands on disk and in memory. Slots are small numbers that the index stores.
+// The segments of an open log: where each stands on disk and in memory. Slots are numbers that the index stores; they only
+// grow, and segments go from the oldest on.
 // The newest segment may be staged, that is, have records in memory before its file stands under its name.
 
 import { assert, type File } from '@flotilla/io';
@@ -18,6 +19,12 @@ export class SegmentState {
   file: File | null = null;
   /** The file stands under its name, with its header, and STORE says so. */
   isOnDisk: boolean;
+  /** Reads under way: the file is not given up before they end. */
+  readers = 0;
+  /** Where the log ends in it, once a later segment says so: file offset, last batch and the CRC of its header. */
+  end = 0;
+  lastSeq = 0;
+  lastHdrCrc = 0;
 
   constructor(place: {
     readonly slot: number;
@@ -40,7 +47,10 @@ export class SegmentState {
 
 export class SegmentSet {
   readonly slabBytes: number;
-  readonly #segments: SegmentState[] = [];
+  #segments: SegmentState[] = [];
+  /** Slot of the oldest. */
+  #firstSlot = 0;
+  #nextSlot = 0;
   /** Capacity of all segments but the newest. */
   sealedBytes = 0;
 
@@ -48,19 +58,48 @@ export class SegmentSet {
     this.slabBytes = slabBytes;
   }
 
-  /** All of them, oldest first; the slot is the index. */
+  /** All of them, oldest first. */
   get all(): readonly SegmentState[] {
     return this.#segments;
   }
 
   at(slot: number): SegmentState {
-    const segment = this.#segments[slot];
+    const segment = this.#segments[slot - this.#firstSlot];
     assert(segment !== undefined, () => `no segment in slot ${slot}`);
     return segment;
   }
 
   get newest(): SegmentState {
-    return this.at(this.#segments.length - 1);
+    return this.at(this.#nextSlot - 1);
+  }
+
+  get oldest(): SegmentState {
+    return this.at(this.#firstSlot);
+  }
+
+  get count(): number {
+    return this.#segments.length;
+  }
+
+  /** The segment after this one, or null. */
+  after(segment: SegmentState): SegmentState | null {
+    return this.#segments[segment.slot + 1 - this.#firstSlot] ?? null;
+  }
+
+  /** Capacity of all that have files. */
+  get diskBytes(): number {
+    let sum = 0;
+    for (const segment of this.#segments) if (segment.isOnDisk) sum += segment.capacityBytes;
+    return sum;
+  }
+
+  /** Forgets the oldest one, which is not the newest. */
+  dropOldest(): SegmentState {
+    assert(this.#segments.length > 1, 'a log without a segment');
+    const dropped = this.#segments.shift() as SegmentState;
+    this.#firstSlot++;
+    this.sealedBytes -= dropped.capacityBytes;
+    return dropped;
   }
 
   add(place: {
@@ -75,7 +114,7 @@ export class SegmentSet {
     assert(place.capacityBytes % pageBytes === 0, 'a segment of broken pages');
     if (previous !== undefined) this.sealedBytes += previous.capacityBytes;
     const units = Math.ceil(place.capacityBytes / this.slabBytes);
-    const segment = new SegmentState({ ...place, slot: this.#segments.length, units });
+    const segment = new SegmentState({ ...place, slot: this.#nextSlot++, units });
     this.#segments.push(segment);
     return segment;
   }

@@ -10,7 +10,7 @@ const initialSlots = 64;
 
 export class SegmentUse {
   #mask: number = initialSlots - 1;
-  /** Live runs, bytes of their records, and groups whose OPEN, STATE or tombstone stands there. */
+  /** Live runs, groups whose OPEN, STATE or tombstone stands there, and the bytes of both. */
   #runs: Int32Array = new Int32Array(initialSlots);
   #bytes: Float64Array = new Float64Array(initialSlots);
   #states: Int32Array = new Int32Array(initialSlots);
@@ -18,7 +18,7 @@ export class SegmentUse {
   #newest = 0;
   #totalBytes = 0;
 
-  /** Bytes of all live entry records. */
+  /** Bytes of all live records. */
   get totalBytes(): number {
     return this.#totalBytes;
   }
@@ -49,12 +49,17 @@ export class SegmentUse {
     this.#totalBytes -= recLen;
   }
 
-  addState(slot: number): void {
-    (this.#states[slot & this.#mask] as number)++;
+  addState(slot: number, recLen: number): void {
+    const at = slot & this.#mask;
+    (this.#states[at] as number)++;
+    this.#bytes[at] = (this.#bytes[at] as number) + recLen;
+    this.#totalBytes += recLen;
   }
 
-  dropState(slot: number): void {
+  dropState(slot: number, recLen: number): void {
     const at = slot & this.#mask;
+    this.#bytes[at] = (this.#bytes[at] as number) - recLen;
+    this.#totalBytes -= recLen;
     const states = (this.#states[at] as number) - 1;
     assert(states >= 0, 'a segment with fewer states than none');
     this.#states[at] = states;

@@ -1,8 +1,19 @@
-// Lays the records of a group's state (GROUP_OPEN, HARDSTATE, TRUNCATE_SUFFIX) and remembers commit indexes that moved
-// without anything else to write. The index is the caller's to change; these are its bytes.
+// Lays the records of a group's state and remembers commit indexes that moved without anything else to write. The index is
+// the caller's to change; these are its bytes. What introduces a group (GROUP_OPEN, GROUP_STATE, GROUP_REMOVE) answers
+// its length.
 
-import type { VoteIdentity } from './api.ts';
+import type { SnapshotInfo, VoteIdentity } from './api.ts';
 import { CommitQueue } from './commit-queue.ts';
+import {
+  compactRecordBytes,
+  groupRemoveRecordBytes,
+  groupStateRecordBytes,
+  putCompact,
+  putGroupRemove,
+  putGroupState,
+  putSnapshot,
+  snapshotRecordBytes,
+} from './group-records.ts';
 import type { LogIndex } from './log-index.ts';
 import {
   groupOpenRecordBytes,
@@ -31,11 +42,66 @@ export class StateRecords {
     return this.#commits.length;
   }
 
-  layOpen(groupId: number, generation: number, replicaId: number, config: Uint8Array): void {
+  layOpen(groupId: number, generation: number, replicaId: number, config: Uint8Array): number {
     const recLen = groupOpenRecordBytes(config.length);
     this.#stager.reserve(recLen);
     const { bytes, at } = this.#stager;
     putGroupOpen(bytes, at, { groupId, generation }, replicaId, config);
+    this.#laid(recLen);
+    return recLen;
+  }
+
+  /** Lays GROUP_STATE: everything that the table has of the group. */
+  layState(slot: number): number {
+    const { groups } = this.#index;
+    const last = groups.last[slot] as number;
+    const body = {
+      generation: groups.generation[slot] as number,
+      replicaId: groups.replicaId[slot] as number,
+      term: groups.term[slot] as number,
+      vote: this.voteOf(slot),
+      commit: Math.min(groups.commit[slot] as number, last),
+      firstIndex: groups.first[slot] as number,
+      prevTerm: groups.prevTerm[slot] as number,
+      lastIndex: last,
+      config: groups.config[slot] as Uint8Array,
+      snapshot: groups.snapshot[slot] ?? null,
+    };
+    const recLen = groupStateRecordBytes(body);
+    this.#stager.reserve(recLen);
+    const { bytes, at } = this.#stager;
+    putGroupState(bytes, at, groups.groupId[slot] as number, body);
+    this.#laid(recLen);
+    return recLen;
+  }
+
+  /** Lays GROUP_REMOVE with the generation, term and vote that the table has. */
+  layRemove(slot: number): number {
+    const { groups } = this.#index;
+    this.#stager.reserve(groupRemoveRecordBytes);
+    const { bytes, at } = this.#stager;
+    putGroupRemove(bytes, at, groups.groupId[slot] as number, {
+      generation: groups.generation[slot] as number,
+      term: groups.term[slot] as number,
+      vote: this.voteOf(slot),
+    });
+    this.#laid(groupRemoveRecordBytes);
+    return groupRemoveRecordBytes;
+  }
+
+  layCompact(slot: number, firstIndex: number, prevTerm: number, config: Uint8Array | null): void {
+    const recLen = compactRecordBytes(config);
+    this.#stager.reserve(recLen);
+    const { bytes, at } = this.#stager;
+    putCompact(bytes, at, this.#identityOf(slot), { firstIndex, prevTerm, config });
+    this.#laid(recLen);
+  }
+
+  laySnapshot(slot: number, snapshot: SnapshotInfo, resetsLog: boolean): void {
+    const recLen = snapshotRecordBytes(snapshot);
+    this.#stager.reserve(recLen);
+    const { bytes, at } = this.#stager;
+    putSnapshot(bytes, at, this.#identityOf(slot), snapshot, resetsLog);
     this.#laid(recLen);
   }
 
@@ -77,13 +143,17 @@ export class StateRecords {
       const slot = this.#commits.shift();
       groups.commitQueued[slot] = 0;
       if (groups.commitDirty[slot] === 0) continue;
-      const vote = {
-        nodeId: groups.voteNode[slot] as number,
-        generation: groups.voteGeneration[slot] as number,
-        instance: groups.voteInstance[slot] as number,
-      };
-      this.layHardState(slot, vote, nowMs);
+      this.layHardState(slot, this.voteOf(slot), nowMs);
     }
+  }
+
+  voteOf(slot: number): VoteIdentity {
+    const { groups } = this.#index;
+    return {
+      nodeId: groups.voteNode[slot] as number,
+      generation: groups.voteGeneration[slot] as number,
+      instance: groups.voteInstance[slot] as number,
+    };
   }
 
   #identityOf(slot: number): { readonly groupId: number; readonly generation: number } {

@@ -141,8 +141,8 @@ export class TermList {
       groups.lastTerm[slot] = term;
       return;
     }
-    // The newest interval may still get another term, where it ends in a gap: there the node is needed in any case.
-    if (newer !== none && this.#terms[newer] === term) return;
+    // A node of its own even where the interval has that term already: a truncation into the gap above may give the
+    // interval another one.
     const added = this.#node(term, last, node);
     if (newer === none) groups.termNode[slot] = added;
     else this.#terms[newer + 2] = added;

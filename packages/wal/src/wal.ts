@@ -25,15 +25,18 @@ import type {
   RecordRef,
   RecoveredGroup,
   RecoveryReport,
+  SnapshotInfo,
   VoteIdentity,
   Wal,
   WalCounters,
   WalEvents,
 } from './api.ts';
 import { checkUint, checkUint32 } from './check.ts';
+import { Cleaner } from './cleaner.ts';
 import { commitDelayMs, commitsPerTurn } from './commit-queue.ts';
 import { Flusher, type FailurePlace, type LogEnd } from './flusher.ts';
 import { batchBodyBytesMax, batchHeaderBytes, pageBytes } from './format.ts';
+import { snapshotIdBytes } from './group-records.ts';
 import type { LogIndex } from './log-index.ts';
 import { LogReader } from './log-reader.ts';
 import type { WalSettings } from './options.ts';
@@ -41,6 +44,8 @@ import { recoveredGroupsOf } from './recovered-groups.ts';
 import { entriesRecordBytes, groupOpenFixedBytes, putEntriesHead } from './records.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
 import { SlabRing } from './slab-ring.ts';
+import { SpaceKeeper } from './space.ts';
+import { GroupLimits } from './group-limits.ts';
 import type { SpareMaker } from './spare-maker.ts';
 import { StateRecords } from './state-records.ts';
 import { type Batch, Stager } from './stager.ts';
@@ -60,6 +65,8 @@ export interface OpenedStore {
   readonly index: LogIndex;
   readonly end: LogEnd;
   readonly report: RecoveryReport;
+  /** Kind of the file system, 0 = not known. */
+  readonly volumeType: number;
 }
 
 export interface OpenWorld {
@@ -77,6 +84,10 @@ export class WalLog implements Wal {
     recordBytes: 0,
     readsFromDisk: 0,
     rotations: 0,
+    segmentsFreed: 0,
+    segmentsRecycled: 0,
+    rewrittenBytes: 0,
+    restatedGroups: 0,
   };
   poisoned: FlotillaError | null = null;
   durablePosition: number;
@@ -99,6 +110,12 @@ export class WalLog implements Wal {
   readonly #witness: LazyWitness;
   readonly #states: StateRecords;
   readonly #reader: LogReader;
+  readonly #space: SpaceKeeper;
+  readonly #limits: GroupLimits;
+  /** What the log itself wants to lay and could not while the host's turn was under way. */
+  readonly #afterTurn: (() => void)[] = [];
+  /** Waits of the log itself for positions, in order. */
+  readonly #durableWaits: { readonly position: number; readonly callback: () => void }[] = [];
   /** Longest record that any segment of this log can hold. */
   readonly recordBytesMax: number;
 
@@ -142,7 +159,7 @@ export class WalLog implements Wal {
         segments: this.#segments,
         spares: this.#spares,
         store: this.#store,
-        noSync: settings.noSync,
+        syncMethod: settings.syncMethod,
         counters: this.counters,
       },
       opened.end,
@@ -150,6 +167,10 @@ export class WalLog implements Wal {
         onBatchDurable: (batch, seq) => this.#onBatchDurable(batch, seq),
         onFailure: (what, error, place) => this.#poison(what, error, place),
         waitsForSpace: (error) => this.#waitsForSpace(error),
+        onRotation: () => {
+          this.#limits.refresh();
+          this.#space.consider();
+        },
         isLockIntact: () => this.#lock.isIntact(),
         onInfo: settings.onInfo,
       },
@@ -165,6 +186,46 @@ export class WalLog implements Wal {
     this.#witness = new LazyWitness(world.clock, this.#store, opened.end.lastSeq, (error) =>
       this.#poison('write the witness', error),
     );
+    const cleaner = new Cleaner(
+      world,
+      {
+        directory: settings.directory,
+        index: this.#index,
+        segments: this.#segments,
+        stager: this.#stager,
+        states: this.#states,
+        counters: this.counters,
+      },
+      {
+        betweenTurns: (lay) => this.#betweenTurns(lay),
+        whenDurable: (callback) => this.#whenDurable(callback),
+        laid: (recLen) => this.#commit(recLen),
+        onGroupDamaged: (slot, error) => events.onGroupDamaged?.(slot, error),
+      },
+    );
+    this.#space = new SpaceKeeper(
+      world,
+      {
+        directory: settings.directory,
+        segmentBytes: settings.segmentBytes,
+        index: this.#index,
+        segments: this.#segments,
+        spares: this.#spares,
+        store: this.#store,
+        cleaner,
+        counters: this.counters,
+        volumeType: opened.volumeType,
+      },
+      {
+        fail: (what, error) => this.#poison(what, error),
+        onCompactHint: (slots) => events.onCompactHint?.(slots),
+        onFreed: () => this.#closeWhenIdle(),
+        laidPosition: () => this.#stager.end,
+        durablePosition: () => this.durablePosition,
+      },
+    );
+    this.#limits = new GroupLimits(world.clock, this.#index, settings.groupBytesMax);
+    for (const segment of this.#segments.all) this.#index.use.reach(segment.slot);
     this.durablePosition = this.#stager.end;
     this.#turnMs = world.clock.monotonicMs();
     this.recordBytesMax = Math.min(
@@ -190,6 +251,18 @@ export class WalLog implements Wal {
   }
   get walBytes(): number {
     return this.#segments.sealedBytes + this.#segments.newest.capacityBytes;
+  }
+  get liveBytes(): number {
+    return this.#index.use.totalBytes;
+  }
+  get isOutOfSpace(): boolean {
+    return this.#spares.isOutOfSpace;
+  }
+  get fullGroups(): number {
+    return this.#limits.count;
+  }
+  isGroupFull(slot: number): boolean {
+    return this.#limits.isFull(slot);
   }
   get isFull(): boolean {
     // One segment stays for hard states and the like.
@@ -219,11 +292,105 @@ export class WalLog implements Wal {
       );
     }
     const { groups } = this.#index;
-    if (groups.slotOf(groupId) >= 0) {
+    const known = groups.slotOf(groupId);
+    if (known >= 0 && groups.isRemoved(known)) {
+      return this.#reopenGroup(known, generation, replicaId, config.slice());
+    }
+    if (known >= 0) {
       throw new FlotillaError('GROUP_EXISTS', `the log has group ${groupId} already`, { groupId });
     }
-    this.#states.layOpen(groupId, generation, replicaId, config);
-    return groups.add(groupId, generation, replicaId, config.slice());
+    const recLen = this.#states.layOpen(groupId, generation, replicaId, config);
+    const slot = groups.add(groupId, generation, replicaId, config.slice());
+    this.#index.introduce(slot, this.#stager.segment.slot, recLen);
+    return slot;
+  }
+
+  /** In one record: the tombstone's term and vote must never be without one. */
+  #reopenGroup(slot: number, generation: number, replicaId: number, config: Uint8Array): number {
+    const { groups } = this.#index;
+    const before = groups.generation[slot] as number;
+    if (generation <= before) {
+      throw new FlotillaError(
+        'GROUP_EXISTS',
+        `group ${groups.groupId[slot]} was removed as generation ${before}; it begins again with a higher one`,
+        { groupId: groups.groupId[slot], generation: before },
+      );
+    }
+    this.#index.reopen(slot, generation, replicaId, config);
+    this.#index.introduce(slot, this.#stager.segment.slot, this.#states.layState(slot));
+    return slot;
+  }
+
+  removeGroup(slot: number): void {
+    this.#checkOpen();
+    this.#checkSlot(slot);
+    const { groups } = this.#index;
+    const term = groups.term[slot] as number;
+    const vote = this.#states.voteOf(slot);
+    this.#index.remove(slot, { term, vote });
+    const recLen = this.#states.layRemove(slot);
+    this.#index.introduce(slot, this.#stager.segment.slot, recLen);
+    this.#limits.recheck(slot);
+  }
+
+  layCompact(slot: number, upTo: number, config?: Uint8Array): void {
+    this.#checkOpen();
+    this.#checkSlot(slot);
+    const { groups } = this.#index;
+    const first = groups.first[slot] as number;
+    if (!(Number.isSafeInteger(upTo) && upTo >= first && upTo <= (groups.last[slot] as number))) {
+      throw new RangeError(`upTo must be an index of the log, not ${upTo}`);
+    }
+    this.#checkConfig(config);
+    assert(upTo <= (groups.commit[slot] as number), 'a compaction of uncommitted entries');
+    const prevTerm = this.#index.termOf(slot, upTo);
+    this.#states.layCompact(slot, upTo + 1, prevTerm, config ?? null);
+    this.#index.compact(slot, upTo + 1, prevTerm);
+    if (config !== undefined) groups.config[slot] = config.slice();
+    this.#limits.recheck(slot);
+  }
+
+  laySnapshot(slot: number, snapshot: SnapshotInfo, resetsLog: boolean): void {
+    this.#checkOpen();
+    this.#checkSlot(slot);
+    const { groups } = this.#index;
+    const { index, term } = snapshot;
+    checkUint('snapshot.bytes', snapshot.bytes);
+    checkUint32('snapshot.crc', snapshot.crc);
+    this.#checkConfig(snapshot.config);
+    if (!(Number.isSafeInteger(index) && index >= 1 && Number.isSafeInteger(term) && term >= 1)) {
+      throw new RangeError(`not a snapshot's index and term: ${index}, ${term}`);
+    }
+    if (snapshot.id.length !== snapshotIdBytes) {
+      throw new RangeError(
+        `a snapshot's id has ${snapshotIdBytes} bytes, not ${snapshot.id.length}`,
+      );
+    }
+    const before = groups.snapshot[slot];
+    assert(before === null || before === undefined || index >= before.index, 'an older snapshot');
+    const commit = groups.commit[slot] as number;
+    assert(
+      resetsLog ? index >= commit : index <= commit,
+      'a snapshot that does not fit the commit',
+    );
+    assert(term <= (groups.term[slot] as number), 'a snapshot of a term that is not laid yet');
+    const kept = { ...snapshot, id: snapshot.id.slice(), config: snapshot.config.slice() };
+    this.#states.laySnapshot(slot, kept, resetsLog);
+    if (resetsLog) {
+      this.#index.reset(slot, index, term);
+      groups.commit[slot] = index;
+      groups.config[slot] = kept.config;
+    }
+    this.#index.noteSnapshot(slot, kept);
+    this.#limits.recheck(slot);
+  }
+
+  #checkConfig(config: Uint8Array | undefined): void {
+    if (config !== undefined && config.length > configBytesMax) {
+      throw new RangeError(
+        `config must have at most ${configBytesMax} bytes, not ${config.length}`,
+      );
+    }
   }
 
   // --- State records -------------------------------------------------------------------------------------------------
@@ -356,6 +523,7 @@ export class WalLog implements Wal {
   endTurn(): number {
     this.#pendingLen = 0;
     if (this.poisoned !== null || this.#isClosed) return this.#stager.end;
+    if (this.#afterTurn.length > 0) for (const lay of this.#afterTurn.splice(0)) lay();
     if (this.#isInTurn) {
       this.#turnMs = this.#clock.monotonicMs();
       if (this.#states.commitsWaiting > 0) {
@@ -377,6 +545,19 @@ export class WalLog implements Wal {
     if (batch !== null) this.#flusher.start(batch);
   }
 
+  /** Lets the log itself lay records: now where no turn of the host is under way, else at the end of that turn. */
+  #betweenTurns(lay: () => void): void {
+    if (this.poisoned !== null || this.#isClosing) return;
+    this.#afterTurn.push(lay);
+    if (!this.#isInTurn) this.endTurn();
+  }
+
+  #whenDurable(callback: () => void): void {
+    const position = this.#stager.end;
+    if (position <= this.durablePosition) this.#clock.nextTurn(callback);
+    else this.#durableWaits.push({ position, callback });
+  }
+
   #onBatchDurable(batch: Batch, seq: number): void {
     const position = batch.streamEnd;
     assert(position > this.durablePosition, 'durability that goes back');
@@ -385,6 +566,10 @@ export class WalLog implements Wal {
     this.#witness.note(seq);
     this.#flush();
     this.#events.onDurable(position);
+    while (this.#durableWaits.length > 0 && (this.#durableWaits[0]?.position ?? 0) <= position) {
+      this.#durableWaits.shift()?.callback();
+    }
+    this.#space.poke();
     if (this.#isClosing) this.#closeWhenIdle();
   }
 
@@ -398,13 +583,15 @@ export class WalLog implements Wal {
 
   #stageNext(salt: number, position: number): SegmentState {
     const { newest } = this.#segments;
-    return this.#segments.add({
+    const added = this.#segments.add({
       segId: newest.segId + 1,
       salt,
       capacityBytes: this.#settings.segmentBytes,
       streamBase: position - pageBytes,
       isOnDisk: false,
     });
+    this.#index.use.reach(added.slot);
+    return added;
   }
 
   // --- Memory of the stream ------------------------------------------------------------------------------------------
@@ -457,6 +644,7 @@ export class WalLog implements Wal {
     assert(!this.#isClosing, 'close called twice');
     this.#isClosing = true;
     this.#closeDone = done;
+    this.#space.stop();
     if (this.poisoned !== null) return this.#release(null);
     this.#states.layCommits(Number.MAX_VALUE, Number.MAX_SAFE_INTEGER, this.#turnMs);
     this.endTurn();
@@ -464,7 +652,8 @@ export class WalLog implements Wal {
   }
 
   #closeWhenIdle(): void {
-    if (this.#isClosed || this.#flusher.isBusy || this.poisoned !== null) return;
+    if (this.#isClosed || !this.#isClosing || this.poisoned !== null) return;
+    if (this.#flusher.isBusy || this.#space.isFreeing) return;
     assert(this.durablePosition === this.#stager.end, 'a close before everything is durable');
     this.#isClosed = true;
     this.#witness.stop();
@@ -504,6 +693,7 @@ export class WalLog implements Wal {
     this.#flusher.stop();
     this.#witness.stop();
     this.#store.stop();
+    this.#space.stop();
     this.#events.onPoisoned(this.poisoned);
     if (this.#isClosing) this.#release(this.poisoned);
   }
@@ -524,7 +714,7 @@ export class WalLog implements Wal {
     };
     this.#spares.stop(() =>
       this.#disk.whenIdle(() => {
-        const files: File[] = [this.#store.file];
+        const files: File[] = [this.#store.file, ...this.#space.leftFiles()];
         for (const segment of this.#segments.all) {
           if (segment.file !== null) files.push(segment.file);
           segment.file = null;
@@ -543,5 +733,7 @@ export class WalLog implements Wal {
   #checkSlot(slot: number): void {
     if (!(slot >= 0 && slot < this.#index.groups.size))
       throw new RangeError(`no group in slot ${slot}`);
+    if (this.#index.groups.isRemoved(slot))
+      throw new RangeError(`the group in slot ${slot} is removed`);
   }
 }

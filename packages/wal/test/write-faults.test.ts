@@ -238,7 +238,7 @@ describe('a failure of the disk', () => {
 
   it('a spare that finds no space is waited for, and isFull says so meanwhile', () => {
     const { host, log, slot } = started();
-    host.disk.plan({ op: 'writev', path: /spare-0003/, times: 3, effect: error('ENOSPC') });
+    host.disk.plan({ op: 'writev', path: /spare-0004/, times: 3, effect: error('ENOSPC') });
     let index = 2;
     for (; !log.wal.isFull && index < 100; index++) {
       append(log, slot, index, ['x'.repeat(7000)]);

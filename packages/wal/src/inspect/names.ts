@@ -1,8 +1,7 @@
 // What each name in the directory is to the log. Names decide nothing but which files are looked at.
 
-import { isSpareName, lockName, segmentIdOf, storeName } from '../format.ts';
-
-const reserveName = 'reserve.seg';
+import { checkpointName } from '../checkpoint-format.ts';
+import { isSpareName, lockName, reserveName, segmentIdOf, storeName } from '../format.ts';
 
 /**
  * `segment` between oldest and newest of STORE; `leftover` below: a purge was cut short; `beyond` above: a rotation or a
@@ -21,5 +20,5 @@ export function roleOf(
   }
   if (isSpareName(name)) return 'spare';
   const isOwn = name === storeName || name === lockName || name === `${lockName}.pid`;
-  return isOwn || name === reserveName ? 'own' : 'stray';
+  return isOwn || name === reserveName || name === checkpointName ? 'own' : 'stray';
 }
