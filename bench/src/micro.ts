@@ -17,7 +17,14 @@ import {
   sealBlockInRecord,
   tableSlot,
 } from '@flotilla/codec';
-import { type CoreEvent, Effects, Message, messageKinds, RaftCore } from '@flotilla/core';
+import {
+  Configuration,
+  type CoreEvent,
+  Effects,
+  Message,
+  messageKinds,
+  RaftCore,
+} from '@flotilla/core';
 import { Bench } from 'tinybench';
 import { type OptionTable, readOptions } from './options.ts';
 import type { BenchResult, SuiteReport } from './suite.ts';
@@ -137,12 +144,13 @@ function coreTask(groups: number): () => void {
   };
 }
 
+const threeVoters = Configuration.ofNodes([1, 2, 3]);
+
 /** A leader of three voters whose followers replicate. */
 function elect(seed: number, out: Effects): RaftCore {
   const core = new RaftCore(
     {
       nodeId: 1,
-      voters: [1, 2, 3],
       electionMsMin: 500,
       electionMsMax: 1000,
       heartbeatMs: 100,
@@ -151,7 +159,6 @@ function elect(seed: number, out: Effects): RaftCore {
       inflightMessagesMax: 256,
       inflightBytesMax: 16 << 20,
       appendBytesMax: 1 << 20,
-      seed,
     },
     {
       term: 0,
@@ -164,6 +171,8 @@ function elect(seed: number, out: Effects): RaftCore {
         lastIndexWithin: (_first, last) => last,
         bytesBetween: (first, last) => 128 * (last - first + 1),
       },
+      configuration: threeVoters,
+      seed,
     },
     0,
   );

@@ -80,7 +80,8 @@ export function enterJoint(
 export function leaveJoint(from: Configuration): ChangeResult {
   if (!from.isJoint) return refuse('notJoint');
   const learners = [...from.learners, ...from.learnersNext];
-  return { ok: true, configuration: new Configuration({ voters: from.voters, learners }) };
+  const { voters, leaseMs } = from;
+  return { ok: true, configuration: new Configuration({ voters, learners, leaseMs }) };
 }
 
 function refuse(refusal: ChangeRefusal): ChangeResult {
@@ -142,6 +143,7 @@ function finish(draft: Draft, autoLeave: boolean): ChangeResult {
     learners: [...draft.learners.values()],
     learnersNext: [...draft.learnersNext.values()],
     autoLeave,
+    leaseMs: draft.from.leaseMs,
   };
   const voting = new Set([...draft.voters.keys(), ...draft.outgoing.keys()]).size;
   if (voting > votersMax || voting + parts.learners.length > membersMax) {

@@ -9,6 +9,7 @@
 // 4. A joint configuration has an incoming voter. One without any voter at all is the state of a replica that has
 //    not heard of its group yet; it can elect nobody and commit nothing.
 // 5. At most `votersMax` nodes vote, at most `membersMax` belong.
+// 6. The lease (`leaseMs`, 0 = no lease reads) belongs to it: it is what all members promise a leader they heard.
 //
 // What the core needs in every step stands ready here once, shared by all cores of one configuration: voters as
 // positions (bits), the two halves as sets of bits.
@@ -16,6 +17,7 @@
 import { votersMax } from './quorum.ts';
 
 export const membersMax = 127;
+export const leaseMsMax = 86_400_000;
 const uint32Max = 0xffff_ffff;
 
 /** A member is {nodeId, generation, instance}: which node, its how-manieth replica of this group, on which directory. */
@@ -37,6 +39,8 @@ export interface ConfigurationParts {
   readonly learnersNext?: readonly Member[];
   /** Whether the leader leaves this joint configuration by itself once it is committed. */
   readonly autoLeave?: boolean;
+  /** For how long whoever hears the leader elects no other; leases for reads rest on it. 0 = no lease reads. */
+  readonly leaseMs?: number;
 }
 
 const noMembers: readonly Member[] = [];
@@ -47,6 +51,7 @@ export class Configuration {
   readonly learners: readonly Member[];
   readonly learnersNext: readonly Member[];
   readonly autoLeave: boolean;
+  readonly leaseMs: number;
   /** Node ids that vote in either half, ascending: bit i of a set of voters is the node at position i. */
   readonly votingIds: readonly number[];
   readonly incoming: number;
@@ -61,12 +66,18 @@ export class Configuration {
     this.learners = sorted(parts.learners);
     this.learnersNext = sorted(parts.learnersNext);
     this.autoLeave = parts.autoLeave === true;
+    this.leaseMs = parts.leaseMs ?? 0;
     const voting = new Set<number>();
     for (const { nodeId } of this.voters) voting.add(nodeId);
     for (const { nodeId } of this.votersOutgoing) voting.add(nodeId);
     this.votingIds = [...voting].sort((a, b) => a - b);
     this.incoming = this.#bitsOf(this.voters);
     this.outgoing = this.#bitsOf(this.votersOutgoing);
+  }
+
+  /** The same members under another lease. */
+  withLease(leaseMs: number): Configuration {
+    return leaseMs === this.leaseMs ? this : new Configuration({ ...this, leaseMs });
   }
 
   /** Voters by node id alone, each as its first replica on a directory that is not bound yet. */
@@ -112,6 +123,7 @@ export class Configuration {
     return (
       this === other ||
       (this.autoLeave === other.autoLeave &&
+        this.leaseMs === other.leaseMs &&
         sameMembers(this.voters, other.voters) &&
         sameMembers(this.votersOutgoing, other.votersOutgoing) &&
         sameMembers(this.learners, other.learners) &&
@@ -162,6 +174,9 @@ function isUint(value: number, min: number, max: number): boolean {
 export function configurationProblem(parts: ConfigurationParts): string | null {
   const { voters, votersOutgoing = noMembers, learners = noMembers } = parts;
   const { learnersNext = noMembers } = parts;
+  if (!isUint(parts.leaseMs ?? 0, 0, leaseMsMax)) {
+    return `a lease takes 0 to ${leaseMsMax} ms, not ${parts.leaseMs}`;
+  }
   for (const list of [voters, votersOutgoing, learners, learnersNext]) {
     const problem = listProblem(list);
     if (problem !== null) return problem;

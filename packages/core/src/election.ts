@@ -4,7 +4,8 @@
 // 1. A vote request leaves only once the candidate's own term and vote are durable, a granted answer only once the vote
 //    is: both travel in afterPersist.
 // 2. A candidate counts its own vote only when `persisted` names its term and itself.
-// 3. Votes are bits by voter: an answer that arrives twice counts once, one from a stranger never.
+// 3. Votes are bits by voter: an answer that arrives twice counts once, one from a stranger, or from another replica of a
+//    voter's node, never. A joint configuration is won in both halves.
 // 4. A replica votes once a term, and only for a log that is at least as up to date as its own.
 //
 // What keeps elections possible with pre-vote and check-quorum in any mixture: a request of a lower term is always
@@ -12,7 +13,9 @@
 // only requests of a higher term are ignored for a living leader's sake, and never those that a leader forces.
 
 import type { Effects } from './effects.ts';
+import { isLoyal, isPromised } from './lease.ts';
 import { type Message, type MessageKind, messageKinds } from './message.ts';
+import { voteInBoth } from './quorum.ts';
 import { startReplication } from './replication.ts';
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts';
 import {
@@ -21,44 +24,64 @@ import {
   pushMessage,
   restartElectionTimer,
   termAnswers,
-  voterPosition,
 } from './state.ts';
 
 /** Starts a campaign, with a pre-vote round first or at once. Ignored on a leader and where there is no right to it. */
 export function campaign(s: CoreState, preVote: boolean, nowMs: number, out: Effects): void {
-  if (s.role === 'leader' || !s.isVoter) return;
-  if (s.term >= Number.MAX_SAFE_INTEGER || s.runs.lastIndex >= Number.MAX_SAFE_INTEGER) {
-    // The numbers are used up (somebody sent an absurd term). Standing still is safe; wrapping around is not.
-    s.deadlineMs = Number.POSITIVE_INFINITY;
-    return;
-  }
+  if (!mayCampaign(s) || isPromised(s, nowMs)) return;
   if (preVote) {
     becomePreCandidate(s, nowMs, out);
-    s.votesGranted = ownBit(s);
+    s.votesGranted = s.ownBit;
     if (!wins(s)) {
-      requestVotes(s, messageKinds.preVote, s.term + 1, out);
+      requestVotes(s, messageKinds.preVote, s.term + 1, false, out);
       return;
     }
   }
   becomeCandidate(s, nowMs, out);
-  requestVotes(s, messageKinds.vote, s.term, out);
+  requestVotes(s, messageKinds.vote, s.term, false, out);
 }
 
-function requestVotes(s: CoreState, kind: MessageKind, term: number, out: Effects): void {
+/** The leader hands over to us: no pre-vote, and nobody is to be loyal to it any more (thesis §3.10). */
+export function onTimeoutNow(s: CoreState, m: Message, nowMs: number, out: Effects): void {
+  if (m.term < s.term || s.role === 'leader') return;
+  if (m.term > s.term) becomeFollower(s, m.term, m.from, nowMs, out);
+  if (s.role !== 'follower' || (s.leader !== 0 && s.leader !== m.from) || !mayCampaign(s)) return;
+  becomeCandidate(s, nowMs, out);
+  requestVotes(s, messageKinds.vote, s.term, true, out);
+}
+
+function mayCampaign(s: CoreState): boolean {
+  if (s.role === 'leader' || s.ownBit === 0) return false;
+  if (s.term < Number.MAX_SAFE_INTEGER && s.runs.lastIndex < Number.MAX_SAFE_INTEGER) return true;
+  // The numbers are used up (somebody sent an absurd term). Standing still is safe; wrapping around is not.
+  s.deadlineMs = Number.POSITIVE_INFINITY;
+  return false;
+}
+
+function requestVotes(
+  s: CoreState,
+  kind: MessageKind,
+  term: number,
+  forced: boolean,
+  out: Effects,
+): void {
   // A pre-vote request promises nothing; a vote request says that we voted for ourselves.
   const list = kind === messageKinds.vote ? out.afterPersist : out.messages;
-  for (const voter of s.voters) {
+  const { configuration } = s;
+  for (const voter of configuration.votingIds) {
     if (voter === s.nodeId) continue;
-    const m = pushMessage(s, list, kind, voter);
+    const generation = configuration.memberOf(voter)?.generation ?? 1;
+    const m = pushMessage(s, list, kind, voter, generation);
     m.term = term;
     m.index = s.runs.lastIndex;
     m.logTerm = s.runs.lastTerm;
+    m.forced = forced;
   }
 }
 
 /** `persisted` showed that our term and our vote for ourselves are durable. */
 export function countOwnVote(s: CoreState, nowMs: number, out: Effects): void {
-  s.votesGranted |= ownBit(s);
+  s.votesGranted |= s.ownBit;
   if (wins(s)) takeLeadership(s, nowMs, out);
 }
 
@@ -73,6 +96,9 @@ export function onVoteRequest(s: CoreState, m: Message, nowMs: number, out: Effe
   if (m.term > s.term) {
     if (!m.forced && isLoyal(s, nowMs)) return;
     if (!isPre) becomeFollower(s, m.term, 0, nowMs, out);
+  } else if (!m.forced && s.leader === 0 && s.votedFor !== m.from && isPromised(s, nowMs)) {
+    // The term was learned from somebody, but what a lease rests on is a promise in time, not in terms.
+    return;
   }
   const isFree =
     m.term >= s.term &&
@@ -88,15 +114,9 @@ export function onVoteRequest(s: CoreState, m: Message, nowMs: number, out: Effe
   }
   const list = isGranted ? out.afterPersist : termAnswers(s, out);
   const kind = isPre ? messageKinds.preVoteAnswer : messageKinds.voteAnswer;
-  const answer = pushMessage(s, list, kind, m.from);
+  const answer = pushMessage(s, list, kind, m.from, m.fromGeneration);
   answer.granted = isGranted;
   if (isGranted) answer.term = m.term;
-}
-
-/** Check-quorum: whoever hears a leader defends it against requests of higher terms (Raft §6, thesis §4.2.3). */
-function isLoyal(s: CoreState, nowMs: number): boolean {
-  if (!s.config.checkQuorum || s.leader === 0) return false;
-  return s.role === 'leader' || nowMs < s.timerBaseMs + s.config.electionMsMin;
 }
 
 /** Raft §5.4.1: the later last term wins, then the longer log. */
@@ -111,7 +131,10 @@ export function onVoteAnswer(s: CoreState, m: Message, nowMs: number, out: Effec
   if (s.role !== (isPre ? 'preCandidate' : 'candidate')) return;
   // A granted pre-vote names the term that was asked for, a refusal (and any vote) the current one.
   if (m.term !== (isPre && m.granted ? s.term + 1 : s.term)) return;
-  const bit = 1 << voterPosition(s, m.from);
+  // A vote counts only from the very replica that the configuration names.
+  const { configuration } = s;
+  const bit = configuration.bitOf(m.from);
+  if (bit === 0 || configuration.memberOf(m.from)?.generation !== m.fromGeneration) return;
   if (((s.votesGranted | s.votesRefused) & bit) !== 0) return;
   if (m.granted) {
     s.votesGranted |= bit;
@@ -122,7 +145,7 @@ export function onVoteAnswer(s: CoreState, m: Message, nowMs: number, out: Effec
   }
   s.votesRefused |= bit;
   // Not to be won any more: whatever the others say, too few are left. Wait for the next time-out as a follower.
-  if (s.voters.length - bitCount(s.votesRefused) < s.quorum) {
+  if (voteInBoth(s.votesGranted, s.votesRefused, configuration) === 'lost') {
     becomeFollower(s, s.term, 0, nowMs, out);
   }
 }
@@ -133,15 +156,5 @@ export function onVoteAnswer(s: CoreState, m: Message, nowMs: number, out: Effec
  */
 function wins(s: CoreState): boolean {
   if (s.role === 'candidate' && s.durableTerm !== s.term) return false;
-  return bitCount(s.votesGranted) >= s.quorum;
-}
-
-function ownBit(s: CoreState): number {
-  return 1 << voterPosition(s, s.nodeId);
-}
-
-function bitCount(bits: number): number {
-  let count = 0;
-  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
-  return count;
+  return voteInBoth(s.votesGranted, s.votesRefused, s.configuration) === 'won';
 }

@@ -1,11 +1,12 @@
 export { AssertionFailure } from './assert.ts';
-export type { CoreBoot, CoreConfig, TermEnd } from './config.ts';
+export type { ConfigurationAt, CoreBoot, CoreConfig, TermEnd } from './config.ts';
 export {
   Configuration,
   type ConfigurationParts,
   configurationProblem,
   emptyConfiguration,
   firstReplica,
+  leaseMsMax,
   type Member,
   membersMax,
   sameMember,
@@ -18,8 +19,8 @@ export {
   leaveJoint,
   type MemberChange,
 } from './configuration-change.ts';
-export { Effects, type ReadyRead, type Role } from './effects.ts';
-export type { CoreEvent } from './event.ts';
+export { Effects, type ReadyRead, type Refusal, type Role } from './effects.ts';
+export type { CoreEvent, Transition } from './event.ts';
 export type { LogView } from './log-view.ts';
 export { Message, type MessageKind, MessageList, messageKinds } from './message.ts';
 export { type ProgressView, RaftCore } from './raft-core.ts';

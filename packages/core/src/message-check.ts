@@ -13,8 +13,22 @@ function isPlace(index: number, term: number, termMax: number): boolean {
   return isCount(index) && isCount(term) && (index === 0) === (term === 0) && term <= termMax;
 }
 
+function isId(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1;
+}
+
+/** Configuration entries stand in the message's own entries, in order. */
+function areConfigurationsSound(m: Message): boolean {
+  let previous = m.prevIndex;
+  for (const { index } of m.configurations) {
+    if (!(Number.isSafeInteger(index) && index > previous && index <= m.lastIndex)) return false;
+    previous = index;
+  }
+  return true;
+}
+
 export function isSound(m: Message): boolean {
-  if (!(Number.isSafeInteger(m.term) && m.term >= 1)) return false;
+  if (!(isId(m.term) && isId(m.from) && isId(m.fromGeneration))) return false;
   switch (m.kind) {
     case messageKinds.append:
       return (
@@ -23,6 +37,7 @@ export function isSound(m: Message): boolean {
         isCount(m.commit) &&
         isCount(m.stream) &&
         m.lastIndex >= m.prevIndex &&
+        (m.configurations.length === 0 || areConfigurationsSound(m)) &&
         (m.lastIndex === m.prevIndex ||
           (Number.isSafeInteger(m.entriesTerm) &&
             m.entriesTerm >= 1 &&
@@ -45,6 +60,23 @@ export function isSound(m: Message): boolean {
       return true;
     case messageKinds.readIndexAnswer:
       return isCount(m.token) && isCount(m.index);
+    case messageKinds.timeoutNow:
+      return true;
+    case messageKinds.logReverted:
+      return isId(m.index);
+    case messageKinds.snapshot: {
+      const at = m.configurations[0];
+      return (
+        isId(m.index) &&
+        isId(m.logTerm) &&
+        m.logTerm <= m.term &&
+        isCount(m.stream) &&
+        m.configurations.length === 1 &&
+        at !== undefined &&
+        isCount(at.index) &&
+        at.index <= m.index
+      );
+    }
     default:
       return false;
   }

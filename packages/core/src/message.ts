@@ -3,9 +3,10 @@
 //
 // A field that a kind does not list is zero or false and means nothing there.
 //
-//   kind             fields besides kind, from, to, term
+//   kind             fields besides kind, from, to, term and the two generations
 //   append           prevIndex, prevTerm, lastIndex, entriesTerm, commit, stream
-//                    (entries prevIndex+1..lastIndex, all of the one term `entriesTerm`; none where they are equal)
+//                    (entries prevIndex+1..lastIndex, all of the one term `entriesTerm`; none where they are equal);
+//                    on receipt also `configurations`
 //   appendAnswer     granted, index, hintTerm, stream
 //                    (granted: the log matches up to `index`. Refused: `index`, `hintTerm` = where to probe next:
 //                    the last index whose term is not above the probed prevTerm, and its term)
@@ -17,6 +18,11 @@
 //   voteAnswer       granted (a granted preVoteAnswer echoes the asked term; a refusal carries the voter's own)
 //   readIndex        token: a follower asks the leader for a read index
 //   readIndexAnswer  granted, token, index
+//   timeoutNow       nothing more: the leader hands over, its addressee campaigns at once
+//   snapshot         index, logTerm (the last entry it covers), stream, configurations (its one); answered by appendAnswer
+//   logReverted      index: the addressee acknowledged up to it and has lost some of that
+
+import type { ConfigurationAt } from './config.ts';
 
 export const messageKinds = {
   append: 1,
@@ -29,14 +35,22 @@ export const messageKinds = {
   voteAnswer: 8,
   readIndex: 9,
   readIndexAnswer: 10,
+  timeoutNow: 11,
+  snapshot: 12,
+  logReverted: 13,
 } as const;
 export type MessageKind = (typeof messageKinds)[keyof typeof messageKinds];
+
+const noConfigurations: readonly ConfigurationAt[] = [];
 
 export class Message {
   kind: MessageKind = messageKinds.append;
   /** Node ids. On receipt the host fills `from` from the connection's proven identity. */
   from = 0;
   to = 0;
+  /** Which replica of those nodes is meant. A message for another one is dropped by its host before it gets here. */
+  fromGeneration = 1;
+  toGeneration = 1;
   term = 0;
   prevIndex = 0;
   prevTerm = 0;
@@ -51,11 +65,15 @@ export class Message {
   token = 0;
   granted = false;
   forced = false;
+  /** The configuration entries among those of a received append, ascending: filled in by the host that holds the bytes. */
+  configurations: readonly ConfigurationAt[] = noConfigurations;
 
   clear(): void {
     this.kind = messageKinds.append;
     this.from = 0;
     this.to = 0;
+    this.fromGeneration = 1;
+    this.toGeneration = 1;
     this.term = 0;
     this.prevIndex = 0;
     this.prevTerm = 0;
@@ -69,6 +87,7 @@ export class Message {
     this.token = 0;
     this.granted = false;
     this.forced = false;
+    this.configurations = noConfigurations;
   }
 }
 

@@ -5,6 +5,8 @@
 //   roles.ts        the four roles and the ways between them
 //   election.ts     campaigns and votes            follower.ts    taking appends and heartbeats
 //   replication.ts  appends, commits, ticks of a leader (progress.ts: what it knows of each follower)
+//   membership.ts   changes of who belongs (configuration.ts, configuration-change.ts and quorum.ts: their arithmetic)
+//   transfer.ts     handing leadership over        lease.ts       promises, and the reads that rest on them
 //   read-index.ts   linearizable reads             term-runs.ts   the terms of the log
 //   message-check.ts  what a peer may say at all   invariants.ts  what must hold after every step
 //
@@ -13,34 +15,43 @@
 
 import { assert } from './assert.ts';
 import type { CoreBoot, CoreConfig } from './config.ts';
+import type { Configuration } from './configuration.ts';
 import type { Effects, Role } from './effects.ts';
-import { campaign, countOwnVote, onVoteAnswer, onVoteRequest } from './election.ts';
+import { campaign, countOwnVote, onTimeoutNow, onVoteAnswer, onVoteRequest } from './election.ts';
 import type { CoreEvent } from './event.ts';
-import { onAppend, onHeartbeat } from './follower.ts';
+import { onAppend, onHeartbeat, onLogReverted, onSnapshot } from './follower.ts';
 import { checkInvariants } from './invariants.ts';
+import { hasLease, voidLease } from './lease.ts';
 import { type Message, messageKinds } from './message.ts';
 import { isSound } from './message-check.ts';
 import type { Progress } from './progress.ts';
-import { onReadIndex, read } from './read-index.ts';
+import { onReadIndex, onReadIndexAnswer, read } from './read-index.ts';
 import {
+  compact,
+  configure,
   leaderTick,
   onAppendAnswer,
   onHeartbeatAnswer,
   onPeerBack,
   onPeerLost,
+  onSnapshotFailed,
   ownEntriesDurable,
   propose,
 } from './replication.ts';
 import { becomeFollower } from './roles.ts';
-import { CoreState, peerOf, voterPosition } from './state.ts';
+import { CoreState, isRemoved, peerOf } from './state.ts';
+import { transfer } from './transfer.ts';
 
-/** What a leader knows of one voter, as of the call. */
+/** What a leader knows of one member, as of the call. */
 export interface ProgressView {
   readonly nodeId: number;
   /** Durable there up to here; for the leader itself only entries of its own term are counted. */
   readonly match: number;
   readonly next: number;
   readonly isProbing: boolean;
+  /** It needs a snapshot, and nothing is appended to it before. */
+  readonly awaitsSnapshot: boolean;
+  readonly isLearner: boolean;
   readonly stream: number;
   readonly inflightMessages: number;
   readonly inflightBytes: number;
@@ -82,8 +93,29 @@ export class RaftCore {
   get lastIndex(): number {
     return this.#state.runs.lastIndex;
   }
+  /** The configuration that counts: the last one in the log, committed or not. */
+  get configuration(): Configuration {
+    return this.#state.configuration;
+  }
+  /** Index of the entry (or snapshot) that brought it. It is committed where `commitIndex` has reached it. */
+  get configurationIndex(): number {
+    return this.#state.configurationIndex;
+  }
+  /** Node ids that vote in either half of the configuration. */
   get voters(): readonly number[] {
-    return this.#state.voters;
+    return this.#state.configuration.votingIds;
+  }
+  /** Whether this replica votes in the configuration that counts. */
+  get isVoter(): boolean {
+    return this.#state.ownBit !== 0;
+  }
+  /** A committed configuration has left this replica out after one that had it: its work here is done. */
+  get isRemoved(): boolean {
+    return isRemoved(this.#state);
+  }
+  /** To whom this leader hands over, 0 = to nobody. */
+  get transferTo(): number {
+    return this.#state.transferTo;
   }
   /**
    * Monotonic time at which a tick is due, Infinity = none. Compare after each step: it moves to an earlier time only
@@ -106,7 +138,7 @@ export class RaftCore {
     return this.#state.runs.termAt(index);
   }
 
-  /** A leader's view of a voter, itself included; null on any other replica and for any other id. */
+  /** A leader's view of a member, itself included; null on any other replica and for any other id. */
   progress(nodeId: number): ProgressView | null {
     const s = this.#state;
     if (s.role !== 'leader') return null;
@@ -116,6 +148,8 @@ export class RaftCore {
         match: s.selfMatch,
         next: s.runs.lastIndex + 1,
         isProbing: false,
+        awaitsSnapshot: false,
+        isLearner: s.ownBit === 0,
         stream: 0,
         inflightMessages: 0,
         inflightBytes: 0,
@@ -129,6 +163,8 @@ export class RaftCore {
       match: p.match,
       next: p.next,
       isProbing: p.isProbing,
+      awaitsSnapshot: p.awaitsSnapshot,
+      isLearner: p.position < 0,
       stream: p.stream,
       inflightMessages: p.window.count,
       inflightBytes: p.window.bytes,
@@ -149,6 +185,12 @@ export class RaftCore {
       sum += p.match + p.lastAnswerMs + p.window.count;
     }
     return sum;
+  }
+
+  /** Whether this leader may answer reads at `nowMs` without asking anybody. */
+  hasLease(nowMs: number): boolean {
+    const s = this.#state;
+    return s.role === 'leader' && s.commitIndex >= s.leaderFirstIndex && hasLease(s, nowMs);
   }
 
   /** Throws AssertionFailure where an invariant does not hold. Costs O(terms); for tests and simulation. */
@@ -181,7 +223,7 @@ export class RaftCore {
         tick(s, nowMs, out);
         return;
       case 'read':
-        read(s, nowMs, out);
+        read(s, event.viaLeader === true, nowMs, out);
         return;
       case 'campaign':
         campaign(s, event.preVote, nowMs, out);
@@ -191,6 +233,26 @@ export class RaftCore {
         return;
       case 'peerBack':
         onPeerBack(s, event.nodeId, nowMs, out);
+        return;
+      case 'configure':
+        configure(s, event, nowMs, out);
+        return;
+      case 'transfer':
+        transfer(s, event.nodeId, nowMs, out);
+        return;
+      case 'compact':
+        compact(s, event.index);
+        return;
+      case 'snapshotFailed':
+        onSnapshotFailed(s, event.nodeId);
+        return;
+      case 'allowRevert': {
+        const p = peerOf(s, event.nodeId);
+        if (p !== null) p.mayRevert = event.isAllowed;
+        return;
+      }
+      case 'voidLease':
+        voidLease(s);
         return;
       default:
         unreachable(event);
@@ -215,7 +277,9 @@ function tick(s: CoreState, nowMs: number, out: Effects): void {
 }
 
 function receive(s: CoreState, m: Message, nowMs: number, out: Effects): void {
-  if (m.from === s.nodeId || voterPosition(s, m.from) < 0 || !isSound(m)) {
+  // Who sends a request is not asked: a replica that is behind in configurations must listen to members that it does not
+  // know yet. Answers are another matter: their handlers count only those of the members that the configuration names.
+  if (m.from === s.nodeId || !isSound(m)) {
     s.ignoredCount++;
     return;
   }
@@ -248,8 +312,16 @@ function receive(s: CoreState, m: Message, nowMs: number, out: Effects): void {
       onReadIndex(s, m, nowMs, out);
       return;
     case messageKinds.readIndexAnswer:
-      // The core asks no leader for an index: its host does, and takes the answer before it comes here.
-      isLate(s, m, nowMs, out);
+      if (!isLate(s, m, nowMs, out)) onReadIndexAnswer(s, m, out);
+      return;
+    case messageKinds.timeoutNow:
+      onTimeoutNow(s, m, nowMs, out);
+      return;
+    case messageKinds.snapshot:
+      onSnapshot(s, m, nowMs, out);
+      return;
+    case messageKinds.logReverted:
+      onLogReverted(s, m, out);
       return;
     default:
       return;

@@ -6,13 +6,18 @@
 //    can never confirm a new one. An answer to token t confirms every round up to t from that peer.
 // 3. No round begins before an entry of the leader's own term is committed: until then it may not know how far its
 //    predecessors committed. Earlier reads are held, share one round, and its index is taken when it begins.
-// 4. The memory is bounded: past `roundsMax` open rounds, new reads join the newest place under a newer token and index.
+// 4. A leader with a valid lease (lease.ts) answers at once; everything else is as without.
+// 5. A follower that reads through its leader draws the token of its question itself, above all that an earlier life of
+//    it can have drawn; an answer counts only from the leader it asked, in the term it asked in.
+// 6. The memory is bounded: past `roundsMax` open rounds, new reads join the newest place under a newer token and index.
 
 import { assert } from './assert.ts';
 import type { Effects } from './effects.ts';
 import { sendHeartbeat } from './heartbeat.ts';
-import { type Message, messageKinds } from './message.ts';
+import { hasLease } from './lease.ts';
+import { type Message, type MessageList, messageKinds } from './message.ts';
 import type { Progress } from './progress.ts';
+import { voteInBoth } from './quorum.ts';
 import { type CoreState, pushMessage, termAnswers } from './state.ts';
 
 const roundsMax = 64;
@@ -27,27 +32,90 @@ export class ReadRounds {
   heldToken = 0;
   readonly remoteRounds: number[] = [];
   readonly remoteNodes: number[] = [];
+  readonly remoteGenerations: number[] = [];
   readonly remoteTokens: number[] = [];
 }
 
 /** Local reads arrived. */
-export function read(s: CoreState, nowMs: number, out: Effects): void {
-  out.readToken = s.role === 'leader' ? openRound(s, nowMs, out) : 0;
+export function read(s: CoreState, viaLeader: boolean, nowMs: number, out: Effects): void {
+  out.readToken = 0;
+  out.refusal = null;
+  if (s.role === 'leader') {
+    out.readToken = openRound(s, nowMs, out);
+  } else if (viaLeader && s.role === 'follower' && s.leader !== 0) {
+    out.readToken = ++s.tokenLast;
+    s.askedToken = out.readToken;
+    ask(s, nowMs, out);
+  } else {
+    out.refusal = 'notLeader';
+  }
+}
+
+/** Asks the leader for a read index with the newest token, which stands for all older ones. */
+function ask(s: CoreState, nowMs: number, out: Effects): void {
+  s.askedMs = nowMs;
+  const generation = s.configuration.memberOf(s.leader)?.generation ?? 1;
+  const m = pushMessage(s, termAnswers(s, out), messageKinds.readIndex, s.leader, generation);
+  m.token = s.askedToken;
+}
+
+/** The leader lives; a question that it has not answered for an interval may be lost. */
+export function askAgain(s: CoreState, nowMs: number, out: Effects): void {
+  if (nowMs >= s.askedMs + s.config.heartbeatMs) ask(s, nowMs, out);
+}
+
+/** The leader's answer to a follower's question. */
+export function onReadIndexAnswer(s: CoreState, m: Message, out: Effects): void {
+  if (s.role !== 'follower' || m.from !== s.leader || s.askedToken === 0) return;
+  if (m.token > s.askedToken) {
+    s.ignoredCount++;
+    return;
+  }
+  if (!m.granted) {
+    // Asked again at the next heartbeat, if it still leads then.
+    return;
+  }
+  out.reads.push({ token: m.token, index: m.index });
+  if (m.token === s.askedToken) s.askedToken = 0;
+}
+
+/** The leader that was asked leads no more, or is not followed any more. */
+export function voidAsked(s: CoreState, out: Effects): void {
+  s.askedToken = 0;
+  out.readsVoid = true;
 }
 
 /** A follower asks for a read index. */
 export function onReadIndex(s: CoreState, m: Message, nowMs: number, out: Effects): void {
   const waiting = s.reads === null ? 0 : s.reads.remoteRounds.length;
   if (s.role !== 'leader' || m.term < s.term || waiting >= remotesMax) {
-    const answer = pushMessage(s, termAnswers(s, out), messageKinds.readIndexAnswer, m.from);
-    answer.token = m.token;
+    answerRemote(s, termAnswers(s, out), m.from, m.fromGeneration, m.token);
+    return;
+  }
+  if (s.commitIndex >= s.leaderFirstIndex && hasLease(s, nowMs)) {
+    const answer = answerRemote(s, out.messages, m.from, m.fromGeneration, m.token);
+    answer.granted = true;
+    answer.index = s.commitIndex;
     return;
   }
   const round = openRound(s, nowMs, out);
   const reads = roundsOf(s);
   reads.remoteRounds.push(round);
   reads.remoteNodes.push(m.from);
+  reads.remoteGenerations.push(m.fromGeneration);
   reads.remoteTokens.push(m.token);
+}
+
+function answerRemote(
+  s: CoreState,
+  list: MessageList,
+  to: number,
+  generation: number,
+  token: number,
+): Message {
+  const answer = pushMessage(s, list, messageKinds.readIndexAnswer, to, generation);
+  answer.token = token;
+  return answer;
 }
 
 function roundsOf(s: CoreState): ReadRounds {
@@ -64,8 +132,9 @@ function openRound(s: CoreState, nowMs: number, out: Effects): number {
 
 function startRound(s: CoreState, token: number, nowMs: number, out: Effects): void {
   assert(s.commitIndex >= s.leaderFirstIndex, 'no read before a commit of the own term');
-  if (s.quorum === 1) {
-    out.reads.push({ token, index: s.commitIndex });
+  if (hasLease(s, nowMs) || voteInBoth(s.ownBit, 0, s.configuration) === 'won') {
+    // Held questions of followers wait in this round too.
+    confirm(s, token, s.commitIndex, out);
     return;
   }
   const reads = roundsOf(s);
@@ -75,7 +144,7 @@ function startRound(s: CoreState, token: number, nowMs: number, out: Effects): v
   }
   reads.tokens.push(token);
   reads.indexes.push(s.commitIndex);
-  for (const p of s.peers) sendHeartbeat(s, p, nowMs, out);
+  for (const p of s.peers) sendHeartbeat(s, p, token, nowMs, out);
 }
 
 /** The first entry of the term is committed. */
@@ -99,32 +168,45 @@ export function confirmReads(s: CoreState, out: Effects): void {
   const index = reads.indexes[confirmed - 1] as number;
   reads.tokens.splice(0, confirmed);
   reads.indexes.splice(0, confirmed);
+  confirm(s, token, index, out);
+}
+
+/** The rounds up to `token` may be answered at `index`. */
+function confirm(s: CoreState, token: number, index: number, out: Effects): void {
   out.reads.push({ token, index });
+  const { reads } = s;
+  if (reads === null) return;
   let answered = 0;
   while (
     answered < reads.remoteRounds.length &&
     (reads.remoteRounds[answered] as number) <= token
   ) {
     const to = reads.remoteNodes[answered] as number;
-    const answer = pushMessage(s, out.messages, messageKinds.readIndexAnswer, to);
+    const generation = reads.remoteGenerations[answered] as number;
+    const remoteToken = reads.remoteTokens[answered] as number;
+    const answer = answerRemote(s, out.messages, to, generation, remoteToken);
     answer.granted = true;
-    answer.token = reads.remoteTokens[answered] as number;
     answer.index = index;
     answered++;
   }
   reads.remoteRounds.splice(0, answered);
   reads.remoteNodes.splice(0, answered);
+  reads.remoteGenerations.splice(0, answered);
   reads.remoteTokens.splice(0, answered);
   if (reads.tokens.length === 0 && reads.heldToken === 0 && reads.remoteRounds.length === 0) {
     s.reads = null;
   }
 }
 
+/** Whether a quorum, of both halves where there are two, has answered the question since. */
 function isAnswered(s: CoreState, token: number): boolean {
-  let answers = 1;
+  let answered = s.ownBit;
   const peers = s.peers;
-  for (let i = 0; i < peers.length; i++) if ((peers[i] as Progress).readToken >= token) answers++;
-  return answers >= s.quorum;
+  for (let i = 0; i < peers.length; i++) {
+    const p = peers[i] as Progress;
+    if (p.position >= 0 && p.readToken >= token) answered |= 1 << p.position;
+  }
+  return voteInBoth(answered, 0, s.configuration) === 'won';
 }
 
 /** Leadership is lost, and every open round with it. */
@@ -135,7 +217,7 @@ export function voidReads(s: CoreState, out: Effects): void {
   s.reads = null;
   for (let i = 0; i < reads.remoteRounds.length; i++) {
     const to = reads.remoteNodes[i] as number;
-    const answer = pushMessage(s, termAnswers(s, out), messageKinds.readIndexAnswer, to);
-    answer.token = reads.remoteTokens[i] as number;
+    const generation = reads.remoteGenerations[i] as number;
+    answerRemote(s, termAnswers(s, out), to, generation, reads.remoteTokens[i] as number);
   }
 }

@@ -9,13 +9,29 @@
 //    that the first heartbeat answer after a silent interval provokes.
 
 import { assert } from './assert.ts';
-import type { Effects } from './effects.ts';
+import type { Configuration } from './configuration.ts';
+import type { Effects, Refusal } from './effects.ts';
+import type { CoreEvent } from './event.ts';
 import { sendHeartbeat } from './heartbeat.ts';
+import { checksQuorum, noteAnswered } from './lease.ts';
+import { adopt, dropDeparting, nextByItself, plan } from './membership.ts';
 import { type Message, messageKinds } from './message.ts';
 import type { Progress } from './progress.ts';
+import { committedIn, voteInBoth, votersMax } from './quorum.ts';
 import { confirmReads, startHeldRound } from './read-index.ts';
 import { becomeFollower } from './roles.ts';
-import { advanceCommit, type CoreState, newestToken, peerOf, pushMessage } from './state.ts';
+import {
+  advanceCommit,
+  type CoreState,
+  electionMsMinOf,
+  newestToken,
+  peerOf,
+  pushMessage,
+} from './state.ts';
+import { handOver, transferTick } from './transfer.ts';
+
+/** What a configuration entry takes at most on its way, for the windows: exact sizes are the host's. */
+const configurationBytes = 4096;
 
 /** A new leader's blank entry goes out as the first probe: most followers hold all that stands before it. */
 export function startReplication(s: CoreState, nowMs: number, out: Effects): void {
@@ -23,7 +39,7 @@ export function startReplication(s: CoreState, nowMs: number, out: Effects): voi
   for (const p of s.peers) sendRange(s, p, blank, blank, 0, nowMs, out);
 }
 
-/** Takes `count` commands, or refuses them (proposedFirst 0) where this replica does not lead. */
+/** Takes `count` commands, or says in `refusal` why not. */
 export function propose(
   s: CoreState,
   count: number,
@@ -33,15 +49,50 @@ export function propose(
 ): void {
   out.proposedFirst = 0;
   assert(Number.isSafeInteger(count) && count >= 1, 'a proposal holds commands');
-  if (s.role !== 'leader') return;
+  out.refusal = refusalOf(s, count, bytes);
+  if (out.refusal !== null) return;
   const first = s.runs.lastIndex + 1;
   const last = s.runs.lastIndex + count;
-  if (last > Number.MAX_SAFE_INTEGER) return;
   assert(out.appendLast === 0, 'effects that append are carried out before the next proposal');
   s.runs.append(last, s.term);
+  s.uncommittedSince += bytes;
   out.proposedFirst = first;
   out.appendFirst = first;
   out.appendLast = last;
+  sendNew(s, first, last, bytes, nowMs, out);
+}
+
+function refusalOf(s: CoreState, count: number, bytes: number): Refusal | null {
+  if (s.role !== 'leader') return 'notLeader';
+  if (s.transferTo !== 0) return 'transferring';
+  // The numbers are used up: nobody will ever take it.
+  if (s.runs.lastIndex + count > Number.MAX_SAFE_INTEGER) return 'notLeader';
+  const bytesMax = s.config.uncommittedBytesMax;
+  if (bytesMax === undefined) return null;
+  return isOverUncommitted(s, bytes, bytesMax) ? 'uncommittedFull' : null;
+}
+
+/** Nothing uncommitted, and one proposal is taken whatever its size. */
+function isOverUncommitted(s: CoreState, bytes: number, bytesMax: number): boolean {
+  // Counted too high by what was committed since the mark; only where that would refuse is it counted exactly.
+  if (s.uncommittedBefore + s.uncommittedSince + bytes <= bytesMax) return false;
+  const first = Math.max(s.commitIndex + 1, s.runs.firstIndex);
+  const last = s.runs.lastIndex;
+  s.uncommittedBefore = first <= last ? s.log.bytesBetween(first, last) : 0;
+  s.uncommittedSince = 0;
+  s.uncommittedMark = last;
+  return s.uncommittedBefore > 0 && s.uncommittedBefore + bytes > bytesMax;
+}
+
+/** Entries that were appended in this step go to every follower whose stream they continue. */
+function sendNew(
+  s: CoreState,
+  first: number,
+  last: number,
+  bytes: number,
+  nowMs: number,
+  out: Effects,
+): void {
   const peers = s.peers;
   for (let i = 0; i < peers.length; i++) {
     const p = peers[i] as Progress;
@@ -50,6 +101,49 @@ export function propose(
       sendRange(s, p, first, last, bytes, nowMs, out);
     }
   }
+}
+
+/** Changes the membership, or says in `refusal` why not now. */
+export function configure(
+  s: CoreState,
+  event: CoreEvent & { kind: 'configure' },
+  nowMs: number,
+  out: Effects,
+): void {
+  out.proposedFirst = 0;
+  const planned = plan(s, event.transition, event.changes, event.leaseMs);
+  if (typeof planned === 'string') {
+    out.refusal = planned;
+    return;
+  }
+  out.refusal = null;
+  appendConfiguration(s, planned, nowMs, out);
+}
+
+function appendConfiguration(
+  s: CoreState,
+  configuration: Configuration,
+  nowMs: number,
+  out: Effects,
+): void {
+  assert(out.appendLast === 0, 'effects that append are carried out before the next change');
+  const index = s.runs.lastIndex + 1;
+  s.runs.append(index, s.term);
+  out.proposedFirst = index;
+  out.appendFirst = index;
+  out.appendLast = index;
+  out.appendConfiguration = configuration;
+  const streamBefore = s.streamLast;
+  adopt(s, configuration, index, nowMs, out);
+  for (const p of s.peers) {
+    // Who is new is probed with this very entry.
+    if (p.stream > streamBefore) sendRange(s, p, index, index, configurationBytes, nowMs, out);
+  }
+  sendNew(s, index, index, configurationBytes, nowMs, out);
+  s.deadlineMs =
+    s.peers.length === 0
+      ? Number.POSITIVE_INFINITY
+      : Math.min(s.deadlineMs, nowMs + s.config.heartbeatMs);
 }
 
 /** `persisted`: our own entries count as a copy now. Those of older terms need not: they are not counted. */
@@ -63,6 +157,7 @@ export function ownEntriesDurable(s: CoreState, index: number, nowMs: number, ou
 export function onAppendAnswer(s: CoreState, m: Message, nowMs: number, out: Effects): void {
   const p = peerOf(s, m.from);
   if (s.role !== 'leader' || p === null) return;
+  if (p.generation !== m.fromGeneration) return;
   p.lastAnswerMs = nowMs;
   if (m.stream !== p.stream) return;
   if (m.granted) onGranted(s, p, m.index, nowMs, out);
@@ -70,21 +165,27 @@ export function onAppendAnswer(s: CoreState, m: Message, nowMs: number, out: Eff
 }
 
 function onGranted(s: CoreState, p: Progress, index: number, nowMs: number, out: Effects): void {
-  if (index > s.runs.lastIndex || (p.isProbing && index < p.next - 1)) {
+  const isShort = p.isProbing && !p.awaitsSnapshot && index < p.next - 1;
+  if (index > s.runs.lastIndex || isShort) {
     // It cannot hold what was never written, nor match less than the probe that it grants.
     s.ignoredCount++;
     return;
   }
   const isNews = index > p.match;
   if (isNews) p.match = index;
-  if (p.isProbing) {
+  if (p.awaitsSnapshot && p.match < s.runs.firstIndex - 1) {
+    // A late answer to what was sent before it fell behind.
+    if (p.next <= p.match) p.next = p.match + 1;
+  } else if (p.isProbing) {
     p.startReplicating();
   } else {
     if (p.next <= p.match) p.next = p.match + 1;
     p.window.freeTo(index);
   }
-  if (p.next <= s.runs.lastIndex) sendMissing(s, p, nowMs, out);
-  if (isNews && index > s.commitIndex) commitByCounting(s, nowMs, out);
+  if (p.next <= s.runs.lastIndex && !p.isProbing) sendMissing(s, p, nowMs, out);
+  if (!isNews) return;
+  if (index > s.commitIndex) commitByCounting(s, nowMs, out);
+  if (p.nodeId === s.transferTo) handOver(s, p, out);
 }
 
 /** The follower's log does not continue ours there: find where it does, a term at a time. */
@@ -96,34 +197,74 @@ function onRefused(
   nowMs: number,
   out: Effects,
 ): void {
+  if (p.awaitsSnapshot) return;
+  const { runs } = s;
   const probed = p.next - 1;
-  let prev = s.runs.lastIndexNotAbove(hintIndex, hintTerm);
+  if (p.isProbing && probed <= p.match) {
+    // It refuses what it acknowledged in this very term.
+    if (probed === 0 || !p.mayRevert) {
+      tellReverted(s, p, out);
+      return;
+    }
+    p.mayRevert = false;
+    p.match = 0;
+  }
+  if (Math.max(hintIndex, p.match) < runs.firstIndex - 1) {
+    needSnapshot(p, out);
+    return;
+  }
+  let prev = runs.lastIndexNotAbove(hintIndex, hintTerm);
   // A probe must come down, whatever the hint says; a pipelined append may have been refused far below `next`.
   if (p.isProbing && prev >= probed) prev = probed - 1;
   prev = Math.max(prev, p.match);
-  const isStuck = p.isProbing && prev >= probed;
   p.startProbe(prev + 1, ++s.streamLast);
-  // Stuck: it refuses even what it had acknowledged, or our log begins too late. Heartbeats set the pace then.
-  if (isStuck) p.probeSent = true;
-  else sendProbe(s, p, nowMs, out);
+  sendProbe(s, p, nowMs, out);
+}
+
+/**
+ * Its log ends before, or differs from, what it acknowledged: a correct replica's never does. It is told, and told again
+ * when it shows life; nothing more is sent, because what was counted on it may be committed and lost.
+ */
+function tellReverted(s: CoreState, p: Progress, out: Effects): void {
+  p.probeSent = true;
+  if (p.match === 0) return;
+  const m = pushMessage(s, out.messages, messageKinds.logReverted, p.nodeId, p.generation);
+  m.index = p.match;
+}
+
+/** What it misses is compacted here. */
+function needSnapshot(p: Progress, out: Effects): void {
+  p.startAwaitingSnapshot();
+  out.snapshotsNeeded.push(p.nodeId);
+}
+
+/** The snapshot did not get through. A sign of life begins anew. */
+export function onSnapshotFailed(s: CoreState, nodeId: number): void {
+  const p = peerOf(s, nodeId);
+  if (p === null || !p.awaitsSnapshot) return;
+  p.startProbe(restartNext(s, p), ++s.streamLast);
+  p.probeSent = true;
 }
 
 export function onHeartbeatAnswer(s: CoreState, m: Message, nowMs: number, out: Effects): void {
   const p = peerOf(s, m.from);
-  if (s.role !== 'leader' || p === null) return;
+  if (s.role !== 'leader' || p === null || p.generation !== m.fromGeneration) return;
   p.lastAnswerMs = nowMs;
   if (m.token > s.tokenLast) {
     s.ignoredCount++;
-  } else if (m.token > p.readToken) {
-    p.readToken = m.token;
-    confirmReads(s, out);
+  } else {
+    noteAnswered(p, m.token);
+    if (m.token > p.readToken) {
+      p.readToken = m.token;
+      confirmReads(s, out);
+    }
   }
   // Appends that left a moment ago are probably under way still. Those older than an interval have had their time.
-  if (nowMs < p.lastAppendMs + s.config.heartbeatMs) return;
+  if (p.awaitsSnapshot || nowMs < p.lastAppendMs + s.config.heartbeatMs) return;
   if (p.isProbing) {
     p.probeSent = false;
     sendProbe(s, p, nowMs, out);
-  } else if (p.match < p.next - 1) {
+  } else if (p.match < p.next - 1 && p.next >= s.runs.firstIndex) {
     // Empty: granted, it stands for all lost answers; refused, it tells where the first lost append belongs.
     sendRange(s, p, p.next, p.next - 1, 0, nowMs, out);
   }
@@ -133,20 +274,23 @@ export function onHeartbeatAnswer(s: CoreState, m: Message, nowMs: number, out: 
 export function onPeerLost(s: CoreState, nodeId: number): void {
   const p = peerOf(s, nodeId);
   if (p === null) return;
-  p.startProbe(restartNext(p), ++s.streamLast);
+  p.startProbe(restartNext(s, p), ++s.streamLast);
   p.probeSent = true;
 }
 
 export function onPeerBack(s: CoreState, nodeId: number, nowMs: number, out: Effects): void {
   const p = peerOf(s, nodeId);
   if (p === null) return;
-  p.startProbe(restartNext(p), ++s.streamLast);
+  p.startProbe(restartNext(s, p), ++s.streamLast);
   sendProbe(s, p, nowMs, out);
 }
 
-/** Where nothing has matched yet, the last guess is as good as any: match + 1 would mean the whole log. */
-function restartNext(p: Progress): number {
-  return p.match > 0 ? p.match + 1 : p.next;
+/**
+ * Where nothing has matched yet, the last guess is as good as any: match + 1 would mean the whole log. Never below what is
+ * present: whoever holds more than was heard of needs no snapshot.
+ */
+function restartNext(s: CoreState, p: Progress): number {
+  return Math.max(p.match > 0 ? p.match + 1 : p.next, s.runs.firstIndex);
 }
 
 /** The one append of a probing peer, with as many entries as one append takes. */
@@ -166,7 +310,7 @@ function sendMissing(s: CoreState, p: Progress, nowMs: number, out: Effects): vo
 function sendNext(s: CoreState, p: Progress, nowMs: number, out: Effects): boolean {
   const first = p.next;
   if (first < s.runs.firstIndex) {
-    p.probeSent = true;
+    needSnapshot(p, out);
     return false;
   }
   let last = first - 1;
@@ -191,7 +335,7 @@ function sendRange(
   nowMs: number,
   out: Effects,
 ): void {
-  const m = pushMessage(s, out.messages, messageKinds.append, p.nodeId);
+  const m = pushMessage(s, out.messages, messageKinds.append, p.nodeId, p.generation);
   m.prevIndex = first - 1;
   m.prevTerm = s.runs.termAt(first - 1);
   m.lastIndex = last;
@@ -208,49 +352,102 @@ function sendRange(
   }
 }
 
-/** Commits the highest entry of our own term that a quorum holds durably. */
+/** Commits the highest entry of our own term that a quorum (of both halves, where there are two) holds durably. */
 function commitByCounting(s: CoreState, nowMs: number, out: Effects): void {
   const index = quorumMatch(s);
   if (index <= s.commitIndex || index < s.leaderFirstIndex) return;
   const isFirst = s.commitIndex < s.leaderFirstIndex;
+  const isChange = s.commitIndex < s.configurationIndex && index >= s.configurationIndex;
   advanceCommit(s, index, out);
-  if (isFirst) startHeldRound(s, nowMs, out);
-}
-
-/**
- * The greatest index that at least a quorum of the voters match. By counting for each voter how many hold as much:
- * groups are small, and there is nothing to sort, so nothing can be unsorted.
- */
-function quorumMatch(s: CoreState): number {
-  const peers = s.peers;
-  let best = 0;
-  for (let i = -1; i < peers.length; i++) {
-    const match = i < 0 ? s.selfMatch : (peers[i] as Progress).match;
-    if (match <= best) continue;
-    let holders = s.selfMatch >= match ? 1 : 0;
-    for (let k = 0; k < peers.length; k++) if ((peers[k] as Progress).match >= match) holders++;
-    if (holders >= s.quorum) best = match;
+  if (index >= s.uncommittedMark) {
+    s.uncommittedBefore = s.uncommittedSince;
+    s.uncommittedSince = 0;
+    s.uncommittedMark = s.runs.lastIndex;
   }
-  return best;
+  if (isFirst) startHeldRound(s, nowMs, out);
+  if (isChange || isFirst) onConfigurationCommitted(s, nowMs, out);
 }
 
-/** A leader's tick: check-quorum, then a heartbeat to every peer that nothing was sent to for an interval. */
-export function leaderTick(s: CoreState, nowMs: number, out: Effects): void {
-  const { checkQuorum, electionMsMin, heartbeatMs } = s.config;
-  let dueMs = Number.POSITIVE_INFINITY;
-  let active = 1;
-  for (const p of s.peers) if (nowMs < p.lastAnswerMs + electionMsMin) active++;
-  if (checkQuorum && active < s.quorum) {
+/** What each voter holds, by position; filled anew for each count. */
+const acked: number[] = new Array<number>(votersMax).fill(0);
+
+/** What the configuration that counts has committed. The leader's own copy counts only where it has a vote. */
+function quorumMatch(s: CoreState): number {
+  const { configuration, ownBit, peers } = s;
+  if (configuration.incoming === 0b111 && peers.length === 2 && configuration.outgoing === 0) {
+    // Three voters and nobody else, as in most groups (a leader without a vote would have three peers): the median.
+    const a = s.selfMatch;
+    const b = (peers[0] as Progress).match;
+    const c = (peers[1] as Progress).match;
+    return a > b ? (b > c ? b : a < c ? a : c) : a > c ? a : b < c ? b : c;
+  }
+  if (ownBit !== 0) acked[31 - Math.clz32(ownBit)] = s.selfMatch;
+  for (let i = 0; i < peers.length; i++) {
+    const p = peers[i] as Progress;
+    if (p.position >= 0) acked[p.position] = p.match;
+  }
+  const index = committedIn(acked, configuration.incoming);
+  return configuration.outgoing === 0
+    ? index
+    : Math.min(index, committedIn(acked, configuration.outgoing));
+}
+
+/** The configuration that counts is committed, and so is an entry of this term: go on to what follows by itself. */
+function onConfigurationCommitted(s: CoreState, nowMs: number, out: Effects): void {
+  if (s.commitIndex < s.configurationIndex) return;
+  for (const p of s.peers) if (p.isDeparting) sendCommit(s, p, nowMs, out);
+  dropDeparting(s);
+  if (s.ownBit === 0 && s.config.stepDownOnRemoval !== false) {
+    for (const p of s.peers) sendCommit(s, p, nowMs, out);
     becomeFollower(s, s.term, 0, nowMs, out);
     return;
   }
-  const token = newestToken(s);
+  const next = nextByItself(s);
+  if (next !== null) appendConfiguration(s, next, nowMs, out);
+}
+
+/** Tells a follower what is committed now, where no other message would. */
+function sendCommit(s: CoreState, p: Progress, nowMs: number, out: Effects): void {
+  if (!p.isProbing && p.next >= s.runs.firstIndex) {
+    sendRange(s, p, p.next, p.next - 1, 0, nowMs, out);
+  }
+}
+
+/** A leader's tick: check-quorum, the end of a transfer, then a heartbeat to every peer that was sent nothing lately. */
+export function leaderTick(s: CoreState, nowMs: number, out: Effects): void {
+  const { heartbeatMs } = s.config;
+  const { leaseMs } = s.configuration;
+  if (checksQuorum(s) && !hearsQuorum(s, nowMs)) {
+    becomeFollower(s, s.term, 0, nowMs, out);
+    return;
+  }
+  if (s.transferTo !== 0) transferTick(s, nowMs, out);
+  // A lease is renewed by every interval's answers; else only an open read round has a question.
+  const token = leaseMs > 0 ? ++s.tokenLast : newestToken(s);
+  let dueMs = Number.POSITIVE_INFINITY;
   for (const p of s.peers) {
     // Appends keep followers quiet as well, but only a heartbeat repeats the question of a read round.
     const isIdle = p.lastSentMs + heartbeatMs <= nowMs;
-    if (isIdle || token > p.readToken) sendHeartbeat(s, p, nowMs, out);
+    if (isIdle || token > p.readToken) sendHeartbeat(s, p, token, nowMs, out);
     if (isIdle && p.window.count === 0) p.window.release();
     dueMs = Math.min(dueMs, p.lastSentMs + heartbeatMs);
   }
-  s.deadlineMs = dueMs;
+  s.deadlineMs = leaseMs > 0 ? Math.min(dueMs, nowMs + heartbeatMs) : dueMs;
+  if (s.transferTo !== 0) s.deadlineMs = Math.min(s.deadlineMs, s.transferDueMs);
+}
+
+function hearsQuorum(s: CoreState, nowMs: number): boolean {
+  const electionMsMin = electionMsMinOf(s);
+  let heard = s.ownBit;
+  for (const p of s.peers) {
+    if (p.position >= 0 && nowMs < p.lastAnswerMs + electionMsMin) heard |= 1 << p.position;
+  }
+  return voteInBoth(heard, 0, s.configuration) === 'won';
+}
+
+/** Entries up to `index` are in a durable snapshot and leave the log. */
+export function compact(s: CoreState, index: number): void {
+  if (index < s.runs.firstIndex) return;
+  assert(index <= s.commitIndex, 'only what is committed is compacted');
+  s.runs.compact(index);
 }

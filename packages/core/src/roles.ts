@@ -6,8 +6,8 @@
 
 import { assert } from './assert.ts';
 import type { Effects } from './effects.ts';
-import { InflightWindow, Progress } from './progress.ts';
-import { voidReads } from './read-index.ts';
+import { trackMembers } from './membership.ts';
+import { voidAsked, voidReads } from './read-index.ts';
 import { type CoreState, dropPeers, noteHardState, restartElectionTimer } from './state.ts';
 
 /** Follows `leader` (0 = not known yet) in `term`, which is not below ours. */
@@ -21,6 +21,7 @@ export function becomeFollower(
   assert(term >= s.term, 'a term never falls');
   const wasLeader = s.role === 'leader';
   const wasFollower = s.role === 'follower';
+  if (s.askedToken !== 0 && (term > s.term || leader !== s.leader)) voidAsked(s, out);
   s.role = 'follower';
   s.leader = leader;
   s.votesGranted = 0;
@@ -35,6 +36,8 @@ export function becomeFollower(
     dropPeers(s);
     s.leaderFirstIndex = 0;
     s.selfMatch = 0;
+    s.transferTo = 0;
+    s.isLeaseOver = false;
     voidReads(s, out);
   }
   // A follower that merely learned of a term goes on waiting: a stale candidate must not keep it quiet for ever.
@@ -44,7 +47,8 @@ export function becomeFollower(
 
 /** Asks whether an election could be won, without touching the term (thesis §9.6). */
 export function becomePreCandidate(s: CoreState, nowMs: number, out: Effects): void {
-  assert(s.role !== 'leader' && s.isVoter, 'only a voter that does not lead campaigns');
+  assert(s.role !== 'leader' && s.ownBit !== 0, 'only a voter that does not lead campaigns');
+  if (s.askedToken !== 0) voidAsked(s, out);
   s.role = 'preCandidate';
   s.leader = 0;
   s.votesGranted = 0;
@@ -54,7 +58,8 @@ export function becomePreCandidate(s: CoreState, nowMs: number, out: Effects): v
 }
 
 export function becomeCandidate(s: CoreState, nowMs: number, out: Effects): void {
-  assert(s.role !== 'leader' && s.isVoter, 'only a voter that does not lead campaigns');
+  assert(s.role !== 'leader' && s.ownBit !== 0, 'only a voter that does not lead campaigns');
+  if (s.askedToken !== 0) voidAsked(s, out);
   s.role = 'candidate';
   s.leader = 0;
   s.term++;
@@ -79,18 +84,14 @@ export function becomeLeader(s: CoreState, nowMs: number, out: Effects): void {
   s.votesRefused = 0;
   s.leaderFirstIndex = blank;
   s.selfMatch = 0;
-  const { inflightMessagesMax, inflightBytesMax, heartbeatMs } = s.config;
-  const peers: Progress[] = [];
-  for (const voter of s.voters) {
-    if (voter === s.nodeId) continue;
-    const window = new InflightWindow(inflightMessagesMax, inflightBytesMax);
-    peers.push(new Progress(voter, blank, ++s.streamLast, nowMs, window));
-  }
-  s.peers = peers;
+  s.uncommittedBefore = 0;
+  s.uncommittedSince = 0;
+  s.uncommittedMark = blank;
+  trackMembers(s, blank, nowMs);
   s.runs.append(blank, s.term);
   out.appendFirst = blank;
   out.appendLast = blank;
   out.proposedFirst = blank;
-  s.deadlineMs = peers.length > 0 ? nowMs + heartbeatMs : Number.POSITIVE_INFINITY;
+  s.deadlineMs = s.peers.length > 0 ? nowMs + s.config.heartbeatMs : Number.POSITIVE_INFINITY;
   out.stateChanged = true;
 }

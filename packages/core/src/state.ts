@@ -1,29 +1,39 @@
 // All that one replica knows, as one flat object, and the few primitives that every concern shares: who is a voter, what
-// a quorum is, what makes the hard state dirty, when the next tick is due, where an answer may leave from.
+// makes the hard state dirty, when the next tick is due, where an answer may leave from.
 //
 // The other files are functions over this state, one concern each. Every field is initialised in the constructor, in one
 // order, so that all cores of a host share one hidden class; nothing is allocated here that a sleeping follower does not
-// need (a leader's progress and read rounds exist only while it leads or reads).
+// need (a leader's progress and read rounds exist only while it leads or reads), and configurations are shared.
 
-import type { CoreBoot, CoreConfig } from './config.ts';
+import { assert } from './assert.ts';
+import type { ConfigurationAt, CoreBoot, CoreConfig } from './config.ts';
+import type { Configuration } from './configuration.ts';
 import type { Effects, Role } from './effects.ts';
 import type { LogView } from './log-view.ts';
 import type { Message, MessageKind, MessageList } from './message.ts';
 import type { Progress } from './progress.ts';
-import { votersMax } from './quorum.ts';
 import type { ReadRounds } from './read-index.ts';
 import { TermRuns } from './term-runs.ts';
 
 const noPeers: readonly Progress[] = [];
+export const noConfigurations: readonly ConfigurationAt[] = [];
 
 export class CoreState {
   readonly config: CoreConfig;
   readonly nodeId: number;
-  readonly voters: readonly number[];
-  readonly quorum: number;
-  readonly isVoter: boolean;
+  readonly generation: number;
   readonly log: LogView;
   readonly runs: TermRuns;
+
+  /** The configuration that counts: the last one in the log, and the index of its entry. */
+  configuration: Configuration;
+  configurationIndex: number;
+  /** Those before it that a truncation could bring back, ascending; none where it is committed. */
+  configurationsBefore: readonly ConfigurationAt[] = noConfigurations;
+  /** This replica's bit among the voters, 0 = it does not vote. */
+  ownBit = 0;
+  /** A configuration has named this very replica: one without it means removal, not that it is still to join. */
+  wasMember = false;
 
   role: Role = 'follower';
   term: number;
@@ -37,24 +47,38 @@ export class CoreState {
   /** Follower: what was verified to equal the log of this term's leader. No commit index passes it. */
   verifiedIndex = 0;
 
-  /** Candidate and pre-candidate: who granted and who refused, bits by position in `voters`. */
+  /** Candidate and pre-candidate: who granted and who refused, bits by position among the voters. */
   votesGranted = 0;
   votesRefused = 0;
 
-  /** Leader: one per other voter; empty else. */
+  /** Leader: one per other member, and per one that is being left out; empty else. */
   peers: readonly Progress[] = noPeers;
   /** Leader: the blank entry of its term. Entries from it on are of its own term. */
   leaderFirstIndex = 0;
   /** Leader: its own log is durable up to here, as far as entries of its own term go. */
   selfMatch = 0;
+  /** Leader: to whom it hands over, 0 = to nobody, and until when. */
+  transferTo = 0;
+  transferDueMs = 0;
+  /** Leader: it has begun to hand over in this term, so that no lease counts any more. */
+  isLeaseOver = false;
+  /** Leader: proposed bytes that are not committed, in two parts; a commit at or above the mark drops the first one. */
+  uncommittedBefore = 0;
+  uncommittedSince = 0;
+  uncommittedMark = 0;
   streamLast = 0;
-  tokenLast = 0;
+  tokenLast: number;
   reads: ReadRounds | null = null;
+  /** Follower: the newest question for a read index that is not answered, 0 = none, and when it was asked last. */
+  askedToken = 0;
+  askedMs = 0;
 
   /** When the leader was heard last, or whatever else restarted the election timer; and its present length. */
   timerBaseMs: number;
   timeoutMs: number;
   deadlineMs: number;
+  /** When a leader was heard last, or this life began: what a lease rests on, whatever the timer does. */
+  heardMs: number;
   random: number;
   /** Messages dropped because they made no sense. */
   ignoredCount = 0;
@@ -64,11 +88,11 @@ export class CoreState {
     checkCount('boot.term', boot.term);
     checkCount('boot.votedFor', boot.votedFor);
     checkCount('boot.commit', boot.commit);
+    checkCount('boot.generation', boot.generation ?? 1);
+    checkCount('boot.tokenBase', boot.tokenBase ?? 0);
     this.config = config;
     this.nodeId = config.nodeId;
-    this.voters = config.voters;
-    this.quorum = (config.voters.length >>> 1) + 1;
-    this.isVoter = config.voters.includes(config.nodeId);
+    this.generation = boot.generation ?? 1;
     this.log = boot.log;
     this.runs = new TermRuns(boot.firstIndex, boot.prevTerm, boot.termEnds);
     if (boot.term < this.runs.lastTerm) {
@@ -76,6 +100,8 @@ export class CoreState {
         `boot.term ${boot.term} is below the log's last term ${this.runs.lastTerm}`,
       );
     }
+    this.configuration = boot.configuration;
+    this.configurationIndex = boot.firstIndex - 1;
     this.term = boot.term;
     this.votedFor = boot.votedFor;
     // A commit index may have been written before a crash that took the entries behind it.
@@ -85,10 +111,20 @@ export class CoreState {
     // §5.3). Without this, a follower that restarts beside an idle leader would never learn what is committed: the
     // leader knows it to match, sends no append, and heartbeats alone verify nothing.
     if (this.runs.lastTerm === boot.term) this.verifiedIndex = this.runs.lastIndex;
-    this.random = seedOf(config.seed, config.nodeId);
+    this.tokenLast = boot.tokenBase ?? 0;
+    this.random = seedOf(boot.seed, config.nodeId);
     this.timerBaseMs = nowMs;
     this.timeoutMs = 0;
     this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.heardMs = nowMs;
+    noteOwnPlace(this);
+    noteMembership(this, this.configurationIndex, this.configuration);
+    for (const { index, configuration } of boot.configurations ?? noConfigurations) {
+      if (!(index > this.configurationIndex && index <= this.runs.lastIndex)) {
+        throw new RangeError(`boot.configurations: ${index} is no place in the log for one`);
+      }
+      pushConfiguration(this, configuration, index);
+    }
     restartElectionTimer(this, nowMs);
   }
 }
@@ -100,17 +136,8 @@ function checkCount(name: string, value: number): void {
 }
 
 function checkConfig(config: CoreConfig): void {
-  const { nodeId, voters, electionMsMin, electionMsMax, heartbeatMs } = config;
+  const { nodeId, electionMsMin, electionMsMax, heartbeatMs } = config;
   if (!(Number.isSafeInteger(nodeId) && nodeId >= 1)) throw new RangeError(`nodeId: ${nodeId}`);
-  if (voters.length < 1 || voters.length > votersMax) {
-    throw new RangeError(`voters: 1 to ${votersMax} are possible, not ${voters.length}`);
-  }
-  for (const voter of voters) {
-    if (!(Number.isSafeInteger(voter) && voter >= 1)) throw new RangeError(`voters: ${voter}`);
-    if (voters.indexOf(voter) !== voters.lastIndexOf(voter)) {
-      throw new RangeError(`voters: ${voter} stands there twice`);
-    }
-  }
   if (!(heartbeatMs > 0 && electionMsMin > heartbeatMs && electionMsMax > electionMsMin)) {
     throw new RangeError('0 < heartbeatMs < electionMsMin < electionMsMax must hold');
   }
@@ -144,17 +171,80 @@ function drawFraction(s: CoreState): number {
   return (x >>> 0) / 2 ** 32;
 }
 
+/** The minimum election time-out: the host's, or what the group's lease rests on where that is longer. */
+export function electionMsMinOf(s: CoreState): number {
+  return Math.max(s.config.electionMsMin, s.configuration.leaseMs);
+}
+
 /** Begins a new election time-out (Raft §5.2: drawn anew, so that split votes do not repeat). */
 export function restartElectionTimer(s: CoreState, nowMs: number): void {
   const { electionMsMin, electionMsMax } = s.config;
+  const spreadMs = electionMsMax - electionMsMin;
   s.timerBaseMs = nowMs;
-  s.timeoutMs = electionMsMin + drawFraction(s) * (electionMsMax - electionMsMin);
-  s.deadlineMs = s.isVoter ? nowMs + s.timeoutMs : Number.POSITIVE_INFINITY;
+  // Whole milliseconds are small integers, which need no object of their own.
+  s.timeoutMs = electionMsMinOf(s) + Math.floor(drawFraction(s) * spreadMs);
+  s.deadlineMs = s.ownBit !== 0 ? nowMs + s.timeoutMs : Number.POSITIVE_INFINITY;
 }
 
-/** Position in `voters`, -1 = not one of them. */
-export function voterPosition(s: CoreState, nodeId: number): number {
-  return s.voters.indexOf(nodeId);
+/** Whether a configuration names this very replica: another one of this node has another log. */
+function isNamed(s: CoreState, configuration: Configuration): boolean {
+  return configuration.memberOf(s.nodeId)?.generation === s.generation;
+}
+
+/** What the configuration that counts says of this replica. */
+function noteOwnPlace(s: CoreState): void {
+  s.ownBit = isNamed(s, s.configuration) ? s.configuration.bitOf(s.nodeId) : 0;
+}
+
+/** Membership is a matter of committed configurations: one that is truncated again has made nobody a member. */
+function noteMembership(s: CoreState, index: number, configuration: Configuration): void {
+  if (index <= s.commitIndex && isNamed(s, configuration)) s.wasMember = true;
+}
+
+/** From here on `configuration`, of the entry at `index`, counts. The ones before are kept until it is committed. */
+export function pushConfiguration(s: CoreState, configuration: Configuration, index: number): void {
+  const before = [
+    ...s.configurationsBefore,
+    { index: s.configurationIndex, configuration: s.configuration },
+  ];
+  for (const older of before) noteMembership(s, older.index, older.configuration);
+  noteMembership(s, index, configuration);
+  // A truncation ends above what is committed: of the committed ones only the last can come back.
+  let from = 0;
+  while (from + 1 < before.length && (before[from + 1] as ConfigurationAt).index <= s.commitIndex) {
+    from++;
+  }
+  s.configurationsBefore = index <= s.commitIndex ? noConfigurations : before.slice(from);
+  s.configuration = configuration;
+  s.configurationIndex = index;
+  noteOwnPlace(s);
+}
+
+/** All entries from `from` on are dropped: the configuration before them counts again. Answers whether that is another. */
+export function popConfigurations(s: CoreState, from: number): boolean {
+  if (s.configurationIndex < from) return false;
+  const before = [...s.configurationsBefore];
+  while (s.configurationIndex >= from) {
+    const older = before.pop();
+    assert(older !== undefined, 'the configuration of the committed log stays');
+    s.configuration = older.configuration;
+    s.configurationIndex = older.index;
+  }
+  s.configurationsBefore = before.length === 0 ? noConfigurations : before;
+  noteOwnPlace(s);
+  return true;
+}
+
+/** A snapshot up to `index` replaces the log: what it covers is committed, and of configurations only its own is left. */
+export function resetConfiguration(s: CoreState, at: ConfigurationAt, index: number): void {
+  assert(at.index <= index && index > s.commitIndex, 'a snapshot brings news');
+  for (const older of s.configurationsBefore) noteMembership(s, older.index, older.configuration);
+  s.commitIndex = index;
+  s.configurationsBefore = noConfigurations;
+  s.configuration = at.configuration;
+  s.configurationIndex = at.index;
+  noteMembership(s, at.index, at.configuration);
+  noteOwnPlace(s);
 }
 
 export function peerOf(s: CoreState, nodeId: number): Progress | null {
@@ -188,17 +278,20 @@ export function termAnswers(s: CoreState, out: Effects): MessageList {
   return s.durableTerm === s.term ? out.messages : out.afterPersist;
 }
 
-/** A message of our term to `to` at the end of `list`. */
+/** A message of our term to replica `toGeneration` of node `to` at the end of `list`. */
 export function pushMessage(
   s: CoreState,
   list: MessageList,
   kind: MessageKind,
   to: number,
+  toGeneration: number,
 ): Message {
   const message = list.push();
   message.kind = kind;
   message.from = s.nodeId;
+  message.fromGeneration = s.generation;
   message.to = to;
+  message.toGeneration = toGeneration;
   message.term = s.term;
   return message;
 }
@@ -206,8 +299,19 @@ export function pushMessage(
 /** Moves the commit index up to `index`, which is not below it. */
 export function advanceCommit(s: CoreState, index: number, out: Effects): void {
   if (index <= s.commitIndex) return;
+  const isNews = index >= s.configurationIndex && s.commitIndex < s.configurationIndex;
   s.commitIndex = index;
   out.committedTo = index;
+  if (!isNews) return;
+  for (const older of s.configurationsBefore) noteMembership(s, older.index, older.configuration);
+  noteMembership(s, s.configurationIndex, s.configuration);
+  s.configurationsBefore = noConfigurations;
+  if (isRemoved(s)) out.removed = true;
+}
+
+/** A committed configuration has left this replica out. */
+export function isRemoved(s: CoreState): boolean {
+  return s.wasMember && s.configurationIndex <= s.commitIndex && !isNamed(s, s.configuration);
 }
 
 /** Token that heartbeats carry: that of the newest open read round, 0 = none. */

@@ -1,6 +1,6 @@
 // The terms of the log, by runs: for each term present its last index, and nothing per entry. Terms never fall along a
 // log, so one term is one run, and every question the protocol asks about terms is answered by a search over the runs;
-// nearly always the last one is meant.
+// nearly always the last one is meant, which stands in fields. A log of one term needs no array at all.
 //
 // Invariants:
 // 1. Terms and ends ascend strictly; the first run begins at `firstIndex`.
@@ -10,16 +10,17 @@
 import { assert } from './assert.ts';
 import type { TermEnd } from './config.ts';
 
+const noRuns: readonly number[] = [];
+
 export class TermRuns {
-  readonly firstIndex: number;
-  readonly prevTerm: number;
+  firstIndex: number;
+  prevTerm: number;
   lastIndex: number;
   lastTerm: number;
-  /** First index of the last run; lastIndex + 1 in an empty log. Nearly every question ends here, without the arrays. */
+  /** First index of the last run; lastIndex + 1 in an empty log. Nearly every question ends here, without the array. */
   #lastRunFirst: number;
-  readonly #terms: number[] = [];
-  /** The last run's end is `lastIndex`, and is written here only when the next run begins. */
-  readonly #ends: number[] = [];
+  /** The runs before the last one: term and last index of each, by turns. Replaced whole, so that it has no slack. */
+  #older: readonly number[] = noRuns;
 
   /** Throws RangeError where the runs do not ascend: a log that was recovered wrongly must not start. */
   constructor(firstIndex: number, prevTerm: number, termEnds: readonly TermEnd[]) {
@@ -34,21 +35,29 @@ export class TermRuns {
     this.lastIndex = firstIndex - 1;
     this.lastTerm = prevTerm;
     this.#lastRunFirst = firstIndex;
+    const older: number[] = [];
     for (const { term, lastIndex } of termEnds) {
-      const isTermOk = term > this.lastTerm || (term === prevTerm && this.#terms.length === 0);
-      if (!(Number.isSafeInteger(term) && term >= 1 && isTermOk)) {
+      const isFirst = this.lastIndex < firstIndex;
+      if (!(Number.isSafeInteger(term) && term >= 1 && term >= prevTerm)) {
+        throw new RangeError(`termEnds: terms do not ascend at ${term}`);
+      }
+      if (!isFirst && term <= this.lastTerm) {
         throw new RangeError(`termEnds: terms do not ascend at ${term}`);
       }
       if (!(Number.isSafeInteger(lastIndex) && lastIndex > this.lastIndex)) {
         throw new RangeError(`termEnds: indexes do not ascend at ${lastIndex}`);
       }
-      this.append(lastIndex, term);
+      if (!isFirst) older.push(this.lastTerm, this.lastIndex);
+      this.#lastRunFirst = this.lastIndex + 1;
+      this.lastIndex = lastIndex;
+      this.lastTerm = term;
     }
+    if (older.length > 0) this.#older = older.slice();
   }
 
   /** Number of terms present. */
   get count(): number {
-    return this.#terms.length;
+    return this.#older.length / 2 + (this.lastIndex >= this.#lastRunFirst ? 1 : 0);
   }
 
   /** Whether the term of `index` is known: it is in the log, or the last one before it. */
@@ -62,40 +71,71 @@ export class TermRuns {
     if (index < this.firstIndex) return index === this.firstIndex - 1 ? this.prevTerm : 0;
     if (index > this.lastIndex) return 0;
     if (index >= this.#lastRunFirst) return this.lastTerm;
-    return this.#terms[this.#runOf(index)] as number;
+    return this.#older[2 * this.#olderRunOf(index)] as number;
   }
 
   /** Last index of the run that holds `index`, which is in the log. */
   runEnd(index: number): number {
     assert(index >= this.firstIndex && index <= this.lastIndex, 'runEnd of an index in the log');
     if (index >= this.#lastRunFirst) return this.lastIndex;
-    return this.#ends[this.#runOf(index)] as number;
+    return this.#older[2 * this.#olderRunOf(index) + 1] as number;
   }
 
   /** Adds the entries lastIndex+1..last, all of `term`. */
   append(last: number, term: number): void {
     assert(last > this.lastIndex && term >= this.lastTerm, 'a log grows, and its terms never fall');
-    if (term !== this.lastTerm || this.lastIndex < this.#lastRunFirst) {
-      const newest = this.#terms.length - 1;
-      if (newest >= 0) this.#ends[newest] = this.lastIndex;
-      this.#terms.push(term);
-      this.#ends.push(last);
+    if (term !== this.lastTerm) {
+      if (this.lastIndex >= this.#lastRunFirst) {
+        const ended = [this.lastTerm, this.lastIndex];
+        this.#older = this.#older.length === 0 ? ended : this.#older.concat(ended);
+      }
       this.#lastRunFirst = this.lastIndex + 1;
+      this.lastTerm = term;
     }
     this.lastIndex = last;
-    this.lastTerm = term;
   }
 
   /** Drops all entries after `last`. */
   truncate(last: number): void {
     assert(last >= this.firstIndex - 1 && last < this.lastIndex, 'truncation keeps a prefix');
-    let count = this.#terms.length;
-    while (count > 0 && this.#firstOfRun(count - 1) > last) count--;
-    this.#terms.length = count;
-    this.#ends.length = count;
     this.lastIndex = last;
-    this.lastTerm = count > 0 ? (this.#terms[count - 1] as number) : this.prevTerm;
-    this.#lastRunFirst = count > 0 ? this.#firstOfRun(count - 1) : this.firstIndex;
+    if (last >= this.#lastRunFirst) return;
+    const older = this.#older;
+    let count = older.length / 2;
+    while (count > 0 && this.#firstOfOlder(count - 1) > last) count--;
+    if (count === 0) {
+      this.lastTerm = this.prevTerm;
+      this.#lastRunFirst = this.firstIndex;
+      this.#older = noRuns;
+      return;
+    }
+    this.lastTerm = older[2 * count - 2] as number;
+    this.#lastRunFirst = this.#firstOfOlder(count - 1);
+    this.#older = count === 1 ? noRuns : older.slice(0, 2 * count - 2);
+  }
+
+  /** Drops all entries up to `index`, whose term stays known. */
+  compact(index: number): void {
+    assert(index >= this.firstIndex && index <= this.lastIndex, 'compaction drops entries present');
+    const prevTerm = this.termAt(index);
+    const older = this.#older;
+    let from = 0;
+    while (from < older.length && (older[from + 1] as number) <= index) from += 2;
+    this.#older = from === older.length ? noRuns : from === 0 ? older : older.slice(from);
+    if (this.#lastRunFirst <= index) this.#lastRunFirst = index + 1;
+    this.firstIndex = index + 1;
+    this.prevTerm = prevTerm;
+  }
+
+  /** An empty log behind a snapshot that ends with the entry at `index`, of `term`. */
+  reset(index: number, term: number): void {
+    assert(index >= this.firstIndex - 1, 'a snapshot never brings compacted entries back');
+    this.firstIndex = index + 1;
+    this.prevTerm = term;
+    this.lastIndex = index;
+    this.lastTerm = term;
+    this.#lastRunFirst = index + 1;
+    this.#older = noRuns;
   }
 
   /**
@@ -103,28 +143,25 @@ export class TermRuns {
    * it to skip a whole term of disagreement in one exchange (Raft §5.3, last paragraph).
    */
   lastIndexNotAbove(index: number, term: number): number {
-    let result = Math.min(index, this.lastIndex);
+    const result = Math.min(index, this.lastIndex);
     if (result < this.firstIndex) return this.firstIndex - 1;
-    let run = this.#runOf(result);
-    while (run >= 0 && (this.#terms[run] as number) > term) {
-      result = this.#firstOfRun(run) - 1;
-      run--;
-    }
-    return result;
+    if (this.termAt(result) <= term) return result;
+    let run = result >= this.#lastRunFirst ? this.#older.length / 2 : this.#olderRunOf(result);
+    while (run > 0 && (this.#older[2 * run - 2] as number) > term) run--;
+    return run === 0 ? this.firstIndex - 1 : (this.#older[2 * run - 1] as number);
   }
 
-  #firstOfRun(run: number): number {
-    return run === 0 ? this.firstIndex : (this.#ends[run - 1] as number) + 1;
+  #firstOfOlder(run: number): number {
+    return run === 0 ? this.firstIndex : (this.#older[2 * run - 1] as number) + 1;
   }
 
-  /** Position of the run that holds `index`, which is in the log. */
-  #runOf(index: number): number {
+  /** Position among the older runs of the one that holds `index`, which is in the log before the last run. */
+  #olderRunOf(index: number): number {
     let low = 0;
-    let high = this.#ends.length - 1;
-    if (index >= this.#lastRunFirst) return high;
+    let high = this.#older.length / 2 - 1;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#ends[middle] as number) < index) low = middle + 1;
+      if ((this.#older[2 * middle + 1] as number) < index) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -82,7 +82,7 @@ describe('campaigning (Raft §5.2)', () => {
   });
 
   it('M03: counts an answer that arrives twice once', () => {
-    const node = new Single({ config: { voters: [1, 2, 3, 4, 5] } });
+    const node = new Single({ voters: [1, 2, 3, 4, 5] });
     node.campaign();
     node.persist();
     node.receive(voteAnswer, { from: 2, term: 1, granted: true });
@@ -115,7 +115,7 @@ describe('campaigning (Raft §5.2)', () => {
   });
 
   it('is refused to a replica that the configuration does not name', () => {
-    const node = new Single({ config: { nodeId: 1, voters: [2, 3, 4] } });
+    const node = new Single({ voters: [2, 3, 4] });
     expect(node.core.deadlineMs).toBe(Number.POSITIVE_INFINITY);
     node.campaign();
     expect(node.core.role).toBe('follower');
@@ -138,7 +138,7 @@ describe('campaigning (Raft §5.2)', () => {
 
 describe('a sole voter', () => {
   it('M24: leads only once its vote is durable, and commits only what is durable', () => {
-    const node = new Single({ config: { voters: [1], preVote: true } });
+    const node = new Single({ config: { preVote: true }, voters: [1] });
     node.campaign(true);
     expect(node.core.role).toBe('candidate');
     expect(node.persist().append).toEqual([1, 1]);

@@ -3,7 +3,7 @@
 import { Effects, messageKinds, RaftCore } from '@flotilla/core';
 import { describe, expect, it } from 'vitest';
 import { InflightWindow } from '../src/progress.ts';
-import { baseConfig, evenLog, Single } from './single.ts';
+import { baseConfig, evenLog, Single, threeVoters } from './single.ts';
 
 const boot = {
   term: 0,
@@ -13,16 +13,14 @@ const boot = {
   prevTerm: 0,
   termEnds: [],
   log: evenLog,
+  configuration: threeVoters,
+  seed: 1,
 };
 
 describe('starting', () => {
   it.each([
     { nodeId: 0 },
     { nodeId: 1.5 },
-    { voters: [] },
-    { voters: [1, 2, 2] },
-    { voters: [1, -2] },
-    { voters: Array.from({ length: 32 }, (_, i) => i + 1) },
     { heartbeatMs: 0 },
     { heartbeatMs: 100 },
     { electionMsMin: 200 },
@@ -40,6 +38,9 @@ describe('starting', () => {
     { votedFor: 0.5 },
     { commit: 2 ** 53 },
     { term: 2, termEnds: [{ term: 3, lastIndex: 1 }] },
+    { generation: -1 },
+    { tokenBase: 0.5 },
+    { configurations: [{ index: 1, configuration: threeVoters }] },
   ])('refuses a boot state that cannot be: %j', (wrong) => {
     expect(() => new RaftCore(baseConfig, { ...boot, ...wrong }, 0)).toThrow(RangeError);
   });
@@ -73,7 +74,7 @@ describe('effects', () => {
 
 describe('the inflight window', () => {
   it('frees by last index, in order, around the end of its ring', () => {
-    const window = new InflightWindow(5, 1000);
+    const window = new InflightWindow({ inflightMessagesMax: 5, inflightBytesMax: 1000 });
     let freed = 0;
     for (let index = 1; index <= 200; index++) {
       window.add(index, index);

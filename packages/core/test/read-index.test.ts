@@ -93,7 +93,7 @@ describe('ReadIndex (thesis §6.4)', () => {
   });
 
   it('a sole voter confirms at once, after its first commit', () => {
-    const node = new Single({ config: { voters: [1] } });
+    const node = new Single({ voters: [1] });
     node.campaign();
     node.persist();
     const held = node.read();

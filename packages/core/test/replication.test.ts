@@ -12,8 +12,8 @@ function appendsOf(outcome: Outcome): number[][] {
 }
 
 /** A leader of term 1 whose blank entry is durable and known to match everywhere. */
-function settled(config: Partial<CoreConfig> = {}): Single {
-  const node = new Single({ config });
+function settled(config: Partial<CoreConfig> = {}, voters: readonly number[] = [1, 2, 3]): Single {
+  const node = new Single({ config, voters });
   node.lead();
   node.persist();
   for (const voter of node.core.voters) if (voter !== 1) node.ack(voter, 1);
@@ -88,7 +88,7 @@ describe('committing (Raft §5.3, §5.4.2)', () => {
   ])(
     'M06: commits what three of five hold, in whatever order they answer: $acks',
     ({ acks, own, commit }) => {
-      const node = settled({ voters: [1, 2, 3, 4, 5], inflightMessagesMax: 100 });
+      const node = settled({ inflightMessagesMax: 100 }, [1, 2, 3, 4, 5]);
       for (let i = 2; i <= 9; i++) node.propose();
       node.step({ kind: 'persisted', term: 1, votedFor: 1, index: own, indexTerm: 1 });
       for (const [at, index] of acks.entries()) node.ack(at + 2, index);
@@ -97,7 +97,7 @@ describe('committing (Raft §5.3, §5.4.2)', () => {
   );
 
   it('counts one voter once, however often it answers', () => {
-    const node = settled({ voters: [1, 2, 3, 4, 5] });
+    const node = settled({}, [1, 2, 3, 4, 5]);
     node.propose();
     node.persist();
     for (let i = 0; i < 3; i++) node.ack(2, 2);
@@ -280,7 +280,7 @@ describe('heartbeats', () => {
 });
 
 describe('a log that begins late', () => {
-  it('sends nothing to a follower that needs what was compacted, and does not spin', () => {
+  it('asks for a snapshot, once, for a follower that needs what was compacted, and sends it nothing else', () => {
     const node = new Single({
       firstIndex: 11,
       prevTerm: 2,
@@ -288,9 +288,12 @@ describe('a log that begins late', () => {
       commit: 12,
     });
     node.lead();
-    expect(appendsOf(node.refuse(2, 5, 1))).toEqual([[2, 10, 14]]);
-    expect(appendsOf(node.refuse(2, 5, 1))).toEqual([]);
+    const refused = node.refuse(2, 5, 1);
+    expect([refused.now, refused.snapshotsNeeded]).toEqual([[], [2]]);
+    const again = node.refuse(2, 5, 1);
+    expect([again.now, again.snapshotsNeeded]).toEqual([[], []]);
     node.tickAfter(20);
-    expect(appendsOf(node.receive(heartbeatAnswer, { from: 2, term: 3 }))).toEqual([]);
+    const alive = node.receive(heartbeatAnswer, { from: 2, term: 3 });
+    expect([appendsOf(alive), alive.snapshotsNeeded]).toEqual([[], []]);
   });
 });

@@ -6,6 +6,7 @@
 // `mark` ends each turn and carries what may leave once all before it is durable.
 
 import {
+  Configuration,
   type CoreEvent,
   Effects,
   type LogView,
@@ -188,19 +189,18 @@ export class Simulation {
     const config = {
       ...baseConfig,
       nodeId: node.id,
-      voters:
-        this.nodes.length === 0 ? [] : Array.from({ length: this.#options.nodes }, (_, i) => i + 1),
       preVote,
       checkQuorum,
       inflightMessagesMax: 1 + (seed % 5),
       inflightBytesMax: 120,
       appendBytesMax: this.#shape.isNarrow ? 10 : 40,
-      seed,
     };
+    const voters = Array.from({ length: this.#options.nodes }, (_, i) => i + 1);
+    const configuration = Configuration.ofNodes(voters);
     const { term, votedFor, commit } = disk;
     node.core = new RaftCore(
       config,
-      { term, votedFor, commit, firstIndex: 1, prevTerm: 0, termEnds, log },
+      { term, votedFor, commit, firstIndex: 1, prevTerm: 0, termEnds, log, configuration, seed },
       this.#nowMs,
     );
     node.lastTerm = node.core.term;

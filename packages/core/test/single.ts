@@ -2,6 +2,8 @@
 // each, and the calls read like the events they make.
 
 import {
+  Configuration,
+  type ConfigurationAt,
   type CoreConfig,
   type CoreEvent,
   Effects,
@@ -12,13 +14,13 @@ import {
   messageKinds,
   RaftCore,
   type ReadyRead,
+  type Refusal,
   type TermEnd,
 } from '@flotilla/core';
 
 export const entryBytes = 10;
 export const baseConfig: CoreConfig = {
   nodeId: 1,
-  voters: [1, 2, 3],
   electionMsMin: 100,
   electionMsMax: 200,
   heartbeatMs: 20,
@@ -27,8 +29,8 @@ export const baseConfig: CoreConfig = {
   inflightMessagesMax: 4,
   inflightBytesMax: 1000,
   appendBytesMax: 100,
-  seed: 1,
 };
+export const threeVoters: Configuration = Configuration.ofNodes([1, 2, 3]);
 export const evenLog: LogView = {
   lastIndexWithin: (first, last, bytesMax) =>
     Math.min(last, first + Math.max(0, Math.floor(bytesMax / entryBytes) - 1)),
@@ -37,6 +39,12 @@ export const evenLog: LogView = {
 
 export interface Start {
   readonly config?: Partial<CoreConfig>;
+  /** Voters by node id; 1 to 3 by default. */
+  readonly voters?: readonly number[];
+  readonly configuration?: Configuration;
+  readonly configurations?: readonly ConfigurationAt[];
+  readonly generation?: number;
+  readonly seed?: number;
   readonly term?: number;
   readonly votedFor?: number;
   readonly commit?: number;
@@ -58,6 +66,13 @@ export interface Outcome {
   readonly reads: readonly ReadyRead[];
   readonly readsVoid: boolean;
   readonly stateChanged: boolean;
+  readonly refusal: Refusal | null;
+  readonly appendConfiguration: Configuration | null;
+  readonly configurationChanged: boolean;
+  readonly removed: boolean;
+  readonly install: readonly [number, number] | null;
+  readonly snapshotsNeeded: readonly number[];
+  readonly logReverted: boolean;
 }
 
 export function copyOf(m: Message): Message {
@@ -97,6 +112,12 @@ export class Single {
       prevTerm: start.prevTerm ?? 0,
       termEnds,
       log: evenLog,
+      configuration:
+        start.configuration ??
+        (start.voters === undefined ? threeVoters : Configuration.ofNodes(start.voters)),
+      configurations: start.configurations ?? [],
+      generation: start.generation ?? 1,
+      seed: start.seed ?? 1,
     };
     this.core = new RaftCore(config, boot, this.nowMs);
   }
@@ -119,6 +140,13 @@ export class Single {
       reads: [...out.reads],
       readsVoid: out.readsVoid,
       stateChanged: out.stateChanged,
+      refusal: out.refusal,
+      appendConfiguration: out.appendConfiguration,
+      configurationChanged: out.configurationChanged,
+      removed: out.removed,
+      install: out.installIndex > 0 ? [out.installIndex, out.installTerm] : null,
+      snapshotsNeeded: [...out.snapshotsNeeded],
+      logReverted: out.logReverted,
     };
     out.clear();
     return outcome;

@@ -4,7 +4,7 @@
 // listens. Groups found in the log stand still until createGroup() gives each its state machine again. Everything that
 // can fail is said as a FlotillaError; nothing here ends the process.
 
-import { RaftCore, votersMax } from '@flotilla/core';
+import { Configuration, RaftCore, votersMax } from '@flotilla/core';
 import { createNodeWorld, FlotillaError, type World } from '@flotilla/io';
 import { openTransport, type Transport } from '@flotilla/transport';
 import {
@@ -264,7 +264,6 @@ export class Host {
     return new RaftCore(
       {
         nodeId: this.nodeId,
-        voters: members,
         electionMsMin: numbers.electionMsMin,
         electionMsMax: numbers.electionMsMax,
         heartbeatMs: numbers.heartbeatMs,
@@ -273,7 +272,6 @@ export class Host {
         inflightMessagesMax: numbers.inflightMessagesMax,
         inflightBytesMax: numbers.inflightBytesMax,
         appendBytesMax: numbers.appendBytesMax,
-        seed: this.world.rng.u32(),
       },
       {
         term: recovered?.term ?? 0,
@@ -287,6 +285,8 @@ export class Host {
             wal.lastIndexWithin(slot, first, last, bytesMax),
           bytesBetween: (first, last) => wal.bytesBetween(slot, first, last),
         },
+        configuration: Configuration.ofNodes(members),
+        seed: this.world.rng.u32(),
       },
       this.world.clock.monotonicMs(),
     );
