@@ -38,7 +38,8 @@ const pauseMsMax = 200;
 /** A host that refused a connection is left alone for this long. */
 const avoidMs = 250;
 /** Replies that say: surely not done, send it again later. */
-const retryKinds: ReadonlySet<string> = new Set(['TRYAGAIN', 'CLUSTERDOWN', 'LOADING']);
+const downKind = 'CLUSTERDOWN';
+const retryKinds: ReadonlySet<string> = new Set(['TRYAGAIN', downKind, 'LOADING']);
 /** The host's own word for a write that it lost sight of. */
 const unknownKind = 'UNKNOWN';
 
@@ -114,6 +115,9 @@ export class RespClient {
           if (this.#follow(reply.text) && ++hops % hopsMax !== 0) continue;
         } else if (!retryKinds.has(reply.kind) && reply.kind !== unknownKind) {
           return { kind: 'failed', reason };
+        } else if (reply.kind === downKind && this.#slots.get(slot) === address) {
+          // It knows no leader, perhaps because it is the one that is cut off: somebody else may.
+          this.#slots.delete(slot);
         }
       } catch (error) {
         if (!(error instanceof ConnectionLost)) throw error;

@@ -117,6 +117,14 @@ describe('the cluster client', () => {
     expect(await each.read('k', ['GET', 'k'])).toEqual({ kind: 'ok', reply: 'v' });
   });
 
+  it('asks another host where one knows no leader: it may be the one that is cut off', async () => {
+    const cutOff = await serve(() => '-CLUSTERDOWN no leader\r\n');
+    const each = connectTo(cutOff, await serve(() => '+OK\r\n'));
+    for (const key of ['a', 'b', 'c']) {
+      expect(await each.write(key, ['SET', key, 'v'])).toEqual({ kind: 'ok', reply: 'OK' });
+    }
+  });
+
   it('goes to another host where one refuses connections', async () => {
     const gone = await serve(() => null);
     await new Promise((done) => servers.pop()?.close(done));
