@@ -3,7 +3,7 @@
 // A call is a ticket (a small number, reused) and what settles its promise. Every ticket is settled exactly once: by a
 // completion, by a time limit or signal (the completion that comes later is then swallowed), or when the host closes.
 
-import { type Clock, FlotillaError, type Timer } from '@flotilla/io';
+import { type Clock, errorWithoutStack, FlotillaError, type Timer } from '@flotilla/io';
 import type { CallOptions, WriteManyResult, WriteResult } from './api.ts';
 import { type CompletionBatch, codeOfStatus, statusOk } from './port.ts';
 
@@ -14,8 +14,8 @@ type Fail = (error: FlotillaError) => void;
 const shapes = { write: 0, writeMany: 1, read: 2, command: 3 } as const;
 export const callShapes: typeof shapes = shapes;
 
-/** Bytes that a command counts against the caps besides its payload. */
-const bytesPerCall = 64;
+/** Bytes that a command counts against the caps besides its payload: its promise and what settles it. */
+const bytesPerCall = 256;
 
 const nothing = (): void => {};
 
@@ -162,7 +162,7 @@ function errorOf(status: number, leader: number): FlotillaError {
   if (code === 'NOT_LEADER') {
     const hint = leader === 0 ? 'the leader is not known' : `host ${leader} leads it`;
     const leaderHint = leader === 0 ? null : leader;
-    return new FlotillaError(code, `this replica does not lead its group: ${hint}`, { leaderHint });
+    return errorWithoutStack(code, `this replica does not lead its group: ${hint}`, { leaderHint });
   }
-  return new FlotillaError(code, explanations[code] ?? code);
+  return errorWithoutStack(code, explanations[code] ?? code);
 }

@@ -1,7 +1,7 @@
 // What a user holds of a replica. It reaches the engine only through the port, and reads its state only from a small
 // record of plain numbers that the engine keeps current.
 
-import { FlotillaError } from '@flotilla/io';
+import { errorWithoutStack, FlotillaError } from '@flotilla/io';
 import type {
   CallOptions,
   GroupRole,
@@ -173,7 +173,7 @@ export class GroupHandle implements RaftGroup {
       );
     }
     if (this.#calls.hasRoom(this.#number, bytes, calls)) return null;
-    return new FlotillaError(
+    return errorWithoutStack(
       'BUSY',
       'the queue of this group or host is at its cap; try again later',
       {

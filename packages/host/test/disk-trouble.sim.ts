@@ -38,7 +38,11 @@ describe('a host whose disk', () => {
     const hosts = new SimHosts(2);
     const frameBytesMax = 9 * mib;
     const heldBytesMax = 2 * 64 * mib + frameBytesMax;
-    await hosts.openAll({ cacheBytes: mib, pendingBytesMax: 256 * mib });
+    await hosts.openAll({
+      cacheBytes: mib,
+      pendingBytesMax: 256 * mib,
+      groupPendingBytesMax: 16 * mib,
+    });
     const groupIds = Array.from({ length: 12 }, (_, i) => i + 1);
     const followers: CountingMachine[] = [];
     for (const groupId of groupIds) {

@@ -79,3 +79,21 @@ export class FlotillaError extends Error {
     this.details = details;
   }
 }
+
+/**
+ * The same error without a stack, for answers that an overloaded host gives by the hundred thousand: taking the stack
+ * costs several times as much as the call that is refused, and it would only show the way through the engine.
+ */
+export function errorWithoutStack(
+  code: ErrorCode,
+  message: string,
+  details: Readonly<Record<string, unknown>> = {},
+): FlotillaError {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new FlotillaError(code, message, details);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}

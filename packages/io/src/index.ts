@@ -1,5 +1,5 @@
 export { AssertionFailure, assert, unreachable } from './assert.ts';
-export { type ErrorCode, errorCodes, FlotillaError } from './errors.ts';
+export { type ErrorCode, errorCodes, errorWithoutStack, FlotillaError } from './errors.ts';
 export { parseAddress } from './node-net.ts';
 export { createNodeWorld } from './node-world.ts';
 export type {
