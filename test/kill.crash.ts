@@ -16,6 +16,7 @@ import { TestCluster } from './support/cluster.ts';
 import { eventually } from './support/eventually.ts';
 import { Dice, Registers, WriteOnce } from './support/load.ts';
 import { killAll } from './support/processes.ts';
+import { equalHashes, plantStaleRead } from './support/verdicts.ts';
 
 const rounds = Number(process.env['FLOTILLA_KILL_ROUNDS'] ?? 6);
 const seed = Number(process.env['FLOTILLA_SEED'] ?? Date.now() % 2 ** 32);
@@ -103,50 +104,9 @@ describe(`kill -9 under load (FLOTILLA_SEED=${seed}, ${rounds} rounds)`, () => {
 
   it('leaves three replicas of each group with equal state', async () => {
     await cluster.whenServed();
-    const hashes = await eventually(() => equalHashes(newClient()), {
+    const hashes = await eventually(() => equalHashes(newClient(), cluster.addresses), {
       what: 'equal state hashes on all hosts',
     });
     expect(hashes).toBeGreaterThan(1);
   });
 });
-
-/** A read that began after a newer write had returned is made to answer what that write replaced. */
-function plantStaleRead(operations: readonly RegisterOperation[], dice: Dice): RegisterOperation[] {
-  const first = dice.below(operations.length);
-  for (let i = 0; i < operations.length; i++) {
-    const at = (first + i) % operations.length;
-    const read = operations[at] as RegisterOperation;
-    if (read.input.kind !== 'read' || read.returned === null) continue;
-    const writes = operations.filter(
-      ({ key, input, returned }) =>
-        key === read.key &&
-        input.kind === 'write' &&
-        returned !== null &&
-        returned.at < read.calledAt,
-    );
-    const replaced = writes.find(({ returned }) =>
-      writes.some(({ calledAt }) => returned !== null && calledAt > returned.at),
-    );
-    if (replaced?.input.kind !== 'write') continue;
-    const stale = { ...read, returned: { at: read.returned.at, output: replaced.input.value } };
-    return operations.with(at, stale);
-  }
-  throw new Error('no read of this history follows two writes');
-}
-
-/** The number of groups once all hosts have applied the same of each; else null. */
-async function equalHashes(client: RespClient): Promise<number | null> {
-  const byGroup = new Map<number, Set<string>>();
-  for (const address of cluster.addresses) {
-    const groups = JSON.parse((await client.ask(address, ['FLOTILLA', 'GROUPS'])) as string) as {
-      groupId: number;
-      appliedIndex: number;
-      stateHash: number;
-    }[];
-    for (const { groupId, appliedIndex, stateHash } of groups) {
-      const seen = byGroup.get(groupId) ?? new Set();
-      byGroup.set(groupId, seen.add(`${appliedIndex}/${stateHash}`));
-    }
-  }
-  return [...byGroup.values()].every((seen) => seen.size === 1) ? byGroup.size : null;
-}

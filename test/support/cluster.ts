@@ -30,6 +30,8 @@ export class TestCluster {
   readonly #running: Map<number, RunningProcess> = new Map();
   readonly #groups: number;
   #wrapper: Wrapper = () => [];
+  /** Folders of hosts that have one of their own, instead of the one that all share. */
+  readonly #folders: Map<number, string> = new Map();
 
   private constructor(directory: string, port: number, hosts: number, groups: number) {
     this.directory = directory;
@@ -72,7 +74,16 @@ export class TestCluster {
   }
 
   walDirectory(id: number): string {
-    return join(this.data, `host-${id}`, 'wal');
+    return join(this.#folderOf(id), `host-${id}`, 'wal');
+  }
+
+  /** From its next start on, the host has this folder, with the cluster.json that lies there. */
+  moveHost(id: number, folder: string): void {
+    this.#folders.set(id, folder);
+  }
+
+  #folderOf(id: number): string {
+    return this.#folders.get(id) ?? this.data;
   }
 
   wrapHosts(wrapper: Wrapper): void {
@@ -100,7 +111,8 @@ export class TestCluster {
   /** Starts a host whatever becomes of it. */
   spawn(id: number): RunningProcess {
     // --parent: a host under strace outlives a strace that was killed, but not its standard input.
-    const words = [mainPath, 'host', '--data', this.data, '--id', String(id), '--json', '--parent'];
+    const data = this.#folderOf(id);
+    const words = [mainPath, 'host', '--data', data, '--id', String(id), '--json', '--parent'];
     const [command = process.execPath, ...args] = [
       ...this.#wrapper(id),
       process.execPath,
