@@ -40,6 +40,15 @@ const suites: Readonly<Record<string, SuiteEntry>> = {
     about: 'one host with a slow disk: what groups that are led elsewhere notice',
     load: async () => (await import('./faults/stall.ts')).slowDisk,
   },
+  overload: {
+    about:
+      'ten times more offered than served: refusals, latency, memory, and every outcome checked',
+    load: async () => (await import('./faults/overload.ts')).overload,
+  },
+  failover: {
+    about: 'a killed host that led thousands of groups, and starts with as many',
+    load: async () => (await import('./faults/failover.ts')).failover,
+  },
 };
 
 /** Entry points of child processes that suites start from this file; not for people. */

@@ -1,0 +1,148 @@
+// Ten times more writes offered than the cluster serves.
+//
+// First the capacity: a closed loop on host 1, which leads everything. Then an open loop that offers a multiple of it, in
+// the same process, as a library user that does not look at the answers would. What is over the caps must be refused with
+// BUSY at once, what is taken must be answered soon, memory must stay within the caps, and every promise must settle.
+//
+// Then, still under that load, half of the groups are taken over by another host, and at last the host is closed: every
+// promise settles, a refusal means that nothing happened, and what may have happened is said to be unknown. Every single
+// write is held against what the replicas have applied.
+
+import { tmpdir } from 'node:os';
+import { type OptionTable, readOptions } from '../options.ts';
+import type { BenchResult, SuiteReport } from '../suite.ts';
+import { after, FaultCluster } from './fault-cluster.ts';
+import type { FaultTotals, LoadEnd, LoadSample } from './messages.ts';
+import { figure } from './stall.ts';
+
+const options = {
+  groups: { kind: 'number', default: 48, min: 2, max: 100_000, help: 'Raft groups' },
+  payload: { kind: 'number', default: 1024, min: 8, max: 1 << 20, help: 'bytes of a write' },
+  inflight: { kind: 'number', default: 4096, min: 1, max: 1_000_000, help: 'writes at capacity' },
+  times: { kind: 'number', default: 10, min: 1, max: 1000, help: 'offered for each one served' },
+  warmup: { kind: 'number', default: 3, min: 0, max: 600, help: 'seconds before anything counts' },
+  before: { kind: 'number', default: 8, min: 1, max: 600, help: 'seconds at capacity' },
+  seconds: { kind: 'number', default: 20, min: 1, max: 600, help: 'seconds of overload' },
+  profile: { kind: 'text', default: '', help: 'folder for CPU profiles of the hosts' },
+  dir: { kind: 'text', default: tmpdir(), help: 'folder for the data' },
+} as const satisfies OptionTable;
+
+const leader = 1;
+const settleMs = 30_000;
+/** Resident memory that the queues of a host may take by its default options: see docs/guide/failures.md. */
+const growthMiBMax = 256;
+
+export async function overload(args: readonly string[]): Promise<SuiteReport> {
+  const params = readOptions(options, args);
+  const { groups, payload, inflight, dir, profile } = params;
+  const election = { electionMsMin: 5000, electionMsMax: 10_000, heartbeatMs: 500 };
+  const cluster = await FaultCluster.start({ hosts: 3, groups, dir, profile, ...election });
+  try {
+    const lead = cluster.host(leader);
+    await lead.ask('lead', cluster.groupIds);
+    const load = { payload, groups: cluster.groupIds };
+    await lead.ask('load', { ...load, mode: 'closed', inflight, rate: 0 });
+    await after(params.warmup * 1000);
+    await lead.ask('sample', null);
+    await lead.ask('totals', null);
+    await after(params.before * 1000);
+    const before = await lead.ask('sample', null);
+    const totalsBefore = await lead.ask('totals', null);
+    const ends: LoadEnd[] = [await lead.ask('endLoad', settleMs)];
+    const capacity = before.ok / before.seconds;
+
+    const rate = capacity * params.times;
+    await lead.ask('load', { ...load, mode: 'open', inflight: 0, rate });
+    const slices: LoadSample[] = [];
+    for (let left = params.seconds; left > 0; left -= 1) {
+      await after(Math.min(1, left) * 1000);
+      slices.push(await lead.ask('sample', null));
+    }
+    if (process.env['DEBUG_SLICES']) console.error(before, slices);
+    const totalsDuring = await lead.ask('totals', null);
+    const end = await lead.ask('endLoad', settleMs);
+    ends.push(end);
+    await cluster.settle(ends, 120_000);
+    const strangers = Object.keys(end.errors).filter((code) => code !== 'BUSY');
+    if (strangers.length > 0) throw new Error(`not only BUSY: ${JSON.stringify(end.errors)}`);
+    if (end.errors['BUSY'] === undefined) throw new Error('nothing was refused: no overload');
+
+    const lost = await loseLeadership(cluster, load, rate);
+    ends.push(lost);
+    await cluster.settle(ends, 120_000);
+    const closed = await closeUnderLoad(cluster, load, rate);
+    const sum = (pick: (sample: LoadSample) => number): number =>
+      slices.reduce((total, sample) => total + pick(sample), 0);
+    const seconds = sum((sample) => sample.seconds);
+    const p99 = Math.max(...slices.map(({ latencies }) => latencies.p99Ms));
+    const results: BenchResult[] = [
+      { ...figure('capacity', '1/s', capacity), ...before.latencies },
+      figure('offered', '1/s', sum((sample) => sample.offered) / seconds),
+      figure('served', '1/s', sum((sample) => sample.ok) / seconds),
+      figure('busy', '1/s', sum((sample) => sample.errors['BUSY'] ?? 0) / seconds),
+      { ...figure('p99MsWorstSecond', 'ms', p99), ...slices.at(-1)?.latencies },
+      figure('p99Ratio', 'x', p99 / before.latencies.p99Ms),
+      ...memory('Before', totalsBefore),
+      ...memory('During', totalsDuring),
+      ...outcomes('leadershipLost', lost),
+      ...outcomes('closed', closed),
+    ];
+    const growth = totalsDuring.rssMiBPeak - totalsBefore.rssMiBPeak;
+    if (growth > growthMiBMax) {
+      throw new Error(`memory grew by ${Math.round(growth)} MiB, the caps allow ${growthMiBMax}`);
+    }
+    return { params, results };
+  } finally {
+    await cluster.dispose();
+  }
+}
+
+interface Writes {
+  readonly payload: number;
+  readonly groups: readonly number[];
+}
+
+/** Another host takes half of the groups while they are overloaded. */
+async function loseLeadership(cluster: FaultCluster, load: Writes, rate: number): Promise<LoadEnd> {
+  const lead = cluster.host(leader);
+  await lead.ask('load', { ...load, mode: 'open', inflight: 0, rate });
+  await after(500);
+  const taken = cluster.groupIds.filter((group) => group % 2 === 0);
+  await cluster.host(leader + 1).ask('campaign', taken);
+  await after(1500);
+  const end = await lead.ask('endLoad', settleMs);
+  if (end.errors['NOT_LEADER'] === undefined) throw new Error('no leadership was lost');
+  return end;
+}
+
+/** The host is closed in the middle of it. The other two then agree, and hold what was acknowledged. */
+async function closeUnderLoad(cluster: FaultCluster, load: Writes, rate: number): Promise<LoadEnd> {
+  const lead = cluster.host(leader);
+  await lead.ask('load', { ...load, mode: 'open', inflight: 0, rate });
+  await after(500);
+  await lead.ask('close', null);
+  const end = await lead.ask('endLoad', settleMs);
+  if (end.unsettled > 0) throw new Error(`${end.unsettled} promises never settled after close()`);
+  if (end.errors['CLOSED'] === undefined) throw new Error('the host was not closed under load');
+  await lead.end();
+  await cluster.startHost(leader, false);
+  await cluster.settle([end], 120_000);
+  return end;
+}
+
+function memory(when: string, totals: FaultTotals): BenchResult[] {
+  return [
+    figure(`rssMiB${when}`, 'MiB', totals.rssMiBPeak),
+    figure(`heapMiB${when}`, 'MiB', totals.heapMiB),
+    figure(`externalMiB${when}`, 'MiB', totals.externalMiB),
+  ];
+}
+
+function outcomes(name: string, end: LoadEnd): BenchResult[] {
+  return [
+    figure(`${name}.offered`, '1', end.offered),
+    figure(`${name}.ok`, '1', end.ok),
+    ...Object.entries(end.errors).map(([code, count]) => figure(`${name}.${code}`, '1', count)),
+    figure(`${name}.unsettled`, '1', end.unsettled),
+  ];
+}
