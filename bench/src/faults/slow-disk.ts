@@ -2,7 +2,17 @@
 // held back until the time is over. Passed in through HostOptions.world, as any other disk would be; the host knows of
 // nothing.
 
-import type { Callback, Clock, Disk, Done, File, FileLock, FileStat, OpenMode } from '@flotilla/io';
+import type {
+  Callback,
+  Clock,
+  Disk,
+  Done,
+  File,
+  FileLock,
+  FileStat,
+  OpenMode,
+  VolumeInfo,
+} from '@flotilla/io';
 
 export class SlowDisk implements Disk {
   readonly #disk: Disk;
@@ -55,6 +65,12 @@ export class SlowDisk implements Disk {
   }
   unlink(path: string, done: Done): void {
     this.#disk.unlink(path, done);
+  }
+  link(from: string, to: string, done: Done): void {
+    this.#disk.link(from, to, done);
+  }
+  volume(path: string, callback: Callback<VolumeInfo>): void {
+    this.#disk.volume(path, callback);
   }
   list(path: string, callback: Callback<readonly string[]>): void {
     this.#disk.list(path, callback);
