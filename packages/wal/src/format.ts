@@ -130,6 +130,8 @@ export function decodeWitnessSlot(bytes: Uint8Array, at: number): WitnessSlot | 
 // --- Segment header: page 0 of a segment, 128 bytes used. ------------------------------------------------------------
 
 export const segmentHeaderBytes = 128;
+/** No segment is larger than 2^34 bytes: what a header says becomes memory and offsets. */
+export const capacityPagesMax: number = 2 ** 34 / pageBytes;
 const segmentMagic = 'FLOTSEG1';
 
 export interface SegmentHeader {
@@ -207,8 +209,8 @@ export function decodeSegmentHeader(page: Uint8Array): SegmentHeader | null {
   if (header.major !== formatMajor) return header;
   if (header.segId < 1 || header.firstSeq < 1 || header.oldestSeg < 1) return null;
   if (header.prevSegId < 0 || header.prevEnd < 0 || header.prevLastSeq < 0) return null;
-  if (header.createdMs < 0 || header.headerLen !== pageBytes || header.capacityPages < 2)
-    return null;
+  if (header.createdMs < 0 || header.headerLen !== pageBytes) return null;
+  if (header.capacityPages < 2 || header.capacityPages > capacityPagesMax) return null;
   return isZero(page, segmentHeaderBytes, pageBytes) ? header : null;
 }
 

@@ -16,6 +16,8 @@ export type RefusalReason =
   | 'E_SEG_HEADER'
   | 'E_UUID'
   | 'E_STORE'
+  /** There is no STORE. */
+  | 'E_ABSENT'
   /** Bytes whose checksums hold break the format. */
   | 'E_FORMAT'
   /** Records whose checksums hold contradict each other: a hole, a term or generation that goes back. */
@@ -44,6 +46,7 @@ export interface Refusal {
 
 /** Not the log is wrong but the way to it: files that are none, links, a failing or forbidding system. */
 const systemReasons: readonly RefusalReason[] = [
+  'E_ABSENT',
   'E_NOT_FILE',
   'E_SYMLINK',
   'E_NOT_DIRECTORY',
@@ -56,6 +59,7 @@ export function isSystemRefusal(reason: RefusalReason): boolean {
 
 function codeOf(reason: RefusalReason): ErrorCode {
   if (reason === 'E_VERSION') return 'WAL_VERSION';
+  if (reason === 'E_ABSENT') return 'WAL_ABSENT';
   return isSystemRefusal(reason) ? 'IO_REFUSED' : 'WAL_CORRUPT';
 }
 

@@ -28,6 +28,8 @@ const meanings: Readonly<Record<RefusalReason, string>> = {
   E_UUID: 'a file of another log lies in this directory',
   E_STORE:
     'neither copy of the record that says which files are the log is whole; without it nobody knows what was acknowledged',
+  E_ABSENT:
+    'there is no STORE: either no log was ever here, or the file that says which segments are the log is gone',
   E_FORMAT:
     'the checksums hold, so the bytes are as they were written, but they break the format: a bug, or somebody wrote them on purpose',
   E_HOLE:
@@ -101,6 +103,14 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
         next: [
           reseed,
           `if no other replica has the data: ${repair} --rebuild-store --accept-data-loss`,
+        ],
+      };
+    case 'E_ABSENT':
+      return {
+        meaning,
+        next: [
+          'give the directory that holds STORE, or put STORE back',
+          `if segments are there and no other replica has the data: ${repair} --rebuild-store --accept-data-loss`,
         ],
       };
     case 'E_FORMAT':

@@ -33,6 +33,10 @@ export function readStore(
 ): void {
   const path = pathIn(directory, storeName);
   disk.stat(path, (statError, stat) => {
+    if (statError?.code === 'ENOENT')
+      return callback(
+        refuse('E_ABSENT', storeName, 'it is not there: this directory holds no store'),
+      );
     if (statError !== null) return callback(refuseIo('look at it', storeName, statError));
     if (stat.kind !== 'file') {
       return callback(refuse('E_NOT_FILE', storeName, `it is a ${stat.kind}, not a file`));

@@ -1,0 +1,22 @@
+import { putU32 } from '@flotilla/codec';
+import { describe, expect, it } from 'vitest';
+import { makeBase } from './damage/base-images.ts';
+import { judgeImage } from './damage/judge.ts';
+import { sealSegmentHeader } from './damage/seal.ts';
+
+describe('a number on disk', () => {
+  it('WF43: a segment header that claims more pages than a segment has is refused before it becomes memory', () => {
+    const base = makeBase(1);
+    for (const pages of [2 ** 22 + 1, 2 ** 31, 0xffff_ffff]) {
+      const name = base.segments.at(-1) as string;
+      const bytes = (base.files.get(name) as Uint8Array).slice();
+      putU32(bytes, 92, pages);
+      sealSegmentHeader(bytes);
+      const files = new Map(base.files).set(name, bytes);
+      expect(judgeImage(files, { states: null, mustRefuse: true })).toEqual({
+        verdict: 'E_SEG_HEADER',
+        complaint: null,
+      });
+    }
+  });
+});
