@@ -38,10 +38,12 @@ export class WriteOnce implements Load {
   lastFailure = '';
   readonly #client: RespClient;
   readonly #prefix: string;
+  readonly #valueBytesMax: number;
   readonly #workers: Promise<void>[];
   #isStopping = false;
 
-  constructor(client: RespClient, { prefix = 'once', workers = 32 } = {}) {
+  constructor(client: RespClient, { prefix = 'once', workers = 32, valueBytesMax = 200 } = {}) {
+    this.#valueBytesMax = valueBytesMax;
     this.#client = client;
     this.#prefix = prefix;
     this.#workers = Array.from({ length: workers }, (_, worker) => this.#work(worker));
@@ -72,7 +74,7 @@ export class WriteOnce implements Load {
   async #work(worker: number): Promise<void> {
     for (let n = 0; !this.#isStopping; n++) {
       const key = `${this.#prefix}:${worker}:${n}`;
-      const value = `${key}=${'v'.repeat(n % 200)}`;
+      const value = `${key}=${'v'.repeat((n * 1_021) % this.#valueBytesMax)}`;
       const outcome = await this.#client.write(key, ['SET', key, value]);
       if (outcome.kind === 'ok') this.acked.set(key, value);
       else if (outcome.kind === 'unknown') this.unknown++;

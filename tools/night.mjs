@@ -1,0 +1,123 @@
+// The long forms of what `npm test` does in short: each entry below is one command with its counts, run one after the
+// other. A run that fails, or that says that a part of it was NOT RUN, makes the night fail; its output is shown either
+// way. Needs root, strace and e2fsprogs for the disks that are hurt.
+//
+//   node tools/night.mjs [--list] [NAME ...]      the entries with these names, or all
+//
+// Exit codes: 0 all of it ran and held, 1 not so.
+
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** @typedef {{ name: string, does: string, env?: Record<string, string>, args: readonly string[] }} Entry */
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const vitest = 'node_modules/vitest/vitest.mjs';
+
+/**
+ * One file of the system tests.
+ * @param {string} file
+ */
+const system = (file) => [vitest, 'run', '--project', 'system', `test/${file}`];
+
+/** @type {readonly Entry[]} */
+const entries = [
+  {
+    name: 'log-power',
+    does: 'a log writer whose power is cut, 200 times',
+    env: { FLOTILLA_POWER_CUTS: '200' },
+    args: system('log-power.crash.ts'),
+  },
+  {
+    name: 'log-kill',
+    does: 'a log writer that is killed, 1,000 times',
+    env: { FLOTILLA_KILLS: '1000' },
+    args: system('log-kill.crash.ts'),
+  },
+  {
+    name: 'log-inject',
+    does: 'SIGKILL, EIO and ENOSPC at each of the first 200 system calls of two scripts, then a power cut',
+    env: { FLOTILLA_INJECTIONS: '200' },
+    args: system('log-inject.crash.ts'),
+  },
+  {
+    name: 'log-full',
+    does: 'a log writer whose disk is filled, 5 times',
+    env: { FLOTILLA_FULL_ROUNDS: '5' },
+    args: system('log-full.crash.ts'),
+  },
+  {
+    name: 'cluster-power',
+    does: 'power cuts of one of three hosts and of all three, 10 each',
+    env: { FLOTILLA_POWER_ROUNDS: '10' },
+    args: system('cluster-power.crash.ts'),
+  },
+  {
+    name: 'cluster-full',
+    does: 'full disks of one of three hosts and of all three, 5 in all',
+    env: { FLOTILLA_FULL_ROUNDS: '5' },
+    args: system('cluster-full.crash.ts'),
+  },
+  {
+    name: 'cluster-kill',
+    does: 'kill -9 of hosts under load, 20 rounds, every history checked',
+    env: { FLOTILLA_KILL_ROUNDS: '20' },
+    args: system('kill.crash.ts'),
+  },
+];
+
+const words = process.argv.slice(2);
+const names = words.filter((word) => !word.startsWith('--'));
+const strangers = [
+  ...names.filter((name) => !entries.some((entry) => entry.name === name)),
+  ...words.filter((word) => word.startsWith('--') && word !== '--list'),
+];
+if (strangers.length > 0) {
+  console.error(`not known: ${strangers.join(', ')}; the names are`);
+}
+if (strangers.length > 0 || words.includes('--list')) {
+  for (const { name, does } of entries) console.log(`${name.padEnd(14)} ${does}`);
+  process.exit(strangers.length > 0 ? 1 : 0);
+}
+
+const chosen = names.length === 0 ? entries : entries.filter(({ name }) => names.includes(name));
+/** @type {string[]} */
+const summary = [];
+let failed = 0;
+for (const entry of chosen) {
+  console.log(`\n== ${entry.name}: ${entry.does}`);
+  const startedMs = performance.now();
+  const { status, output } = await run(entry);
+  const seconds = Math.round((performance.now() - startedMs) / 1000);
+  const verdict = status !== 0 ? 'FAILED' : output.includes('NOT RUN') ? 'NOT RUN' : 'ok';
+  if (verdict !== 'ok') failed++;
+  summary.push(`${verdict.padEnd(8)}${entry.name.padEnd(14)} ${seconds} s`);
+}
+console.log(`\n${summary.join('\n')}`);
+console.log(failed === 0 ? 'night: everything held' : `night: ${failed} did not hold`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+/**
+ * Runs one entry and shows what it prints.
+ * @param {Entry} entry
+ * @returns {Promise<{ status: number | null, output: string }>}
+ */
+function run({ env = {}, args }) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...args], {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+        output += text;
+        process.stdout.write(text);
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (status) => resolve({ status, output }));
+  });
+}
