@@ -383,7 +383,10 @@ export class LogIndex {
     let chunk = cursorHolds ? this.#cursorChunk : (this.groups.headChunk[slot] as number);
     if (cursorHolds && this.#firstOf(chunk) > relative) {
       while (this.#firstOf(chunk) > relative) {
-        chunk = (this.runs.page(chunk)[this.runs.baseOf(chunk)] as number) - 1;
+        const before = (this.runs.page(chunk)[this.runs.baseOf(chunk)] as number) - 1;
+        // Below everything that is known, in a replay.
+        if (before === none) break;
+        chunk = before;
       }
     } else {
       for (;;) {

@@ -366,7 +366,9 @@ function applyCompact(
   const outOfLog =
     firstIndex < (groups.first[slot] as number) ||
     (isKnown && firstIndex > (groups.last[slot] as number) + 1);
-  if (outOfLog || (isKnown && prevTerm !== index.termOf(slot, firstIndex - 1))) {
+  // 0 where the entry stands further on.
+  const knownTerm = index.knownTermOf(slot, firstIndex - 1);
+  if (outOfLog || (isKnown && knownTerm > 0 && prevTerm !== knownTerm)) {
     return state(
       `group ${groups.groupId[slot]}: a compaction to ${firstIndex} (term ${prevTerm} before it) ` +
         `of the entries ${groups.first[slot]}..${groups.last[slot]} with commit ${commit}`,

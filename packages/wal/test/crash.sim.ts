@@ -4,13 +4,20 @@
 import { randomCrash, SimRng } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import type { FlotillaError } from '@flotilla/io';
-import { RecordRef, type RecoveredGroup } from '../src/api.ts';
+import { RecordRef, type RecoveredGroup, type SnapshotInfo } from '../src/api.ts';
 import { layEntries, payloadIn } from './harness.ts';
 import { SimLogHost, type SimLog } from './sim-harness.ts';
 
 interface ModelGroup {
+  readonly generation: number;
+  /** A tombstone: generation, term and vote are all there is. */
+  readonly isRemoved: boolean;
   readonly term: number;
   readonly voteNode: number;
+  /** What was compacted, and the term of the last of it. */
+  readonly compactedTo: number;
+  readonly compactedTerm: number;
+  readonly snapshotIndex: number;
   /** Committed at most, laid at least. */
   readonly commitNoted: number;
   readonly commitLaid: number;
@@ -32,20 +39,44 @@ function matchesModel(model: Model, found: readonly FoundGroup[]): boolean {
   if (model.size !== found.length) return false;
   return found.every((group) => {
     const expected = model.get(group.groupId);
-    if (expected === undefined || expected.entries.length !== group.lastIndex) return false;
+    if (expected === undefined || expected.isRemoved !== group.isRemoved) return false;
+    if (expected.generation !== group.generation) return false;
     if (expected.term !== group.term || expected.voteNode !== group.vote.nodeId) return false;
+    if (expected.isRemoved) return group.lastIndex < group.firstIndex;
+    if (lastOf(expected) !== group.lastIndex) return false;
+    if (expected.compactedTo !== group.firstIndex - 1) return false;
+    if (expected.compactedTerm !== group.prevTerm) return false;
+    if (expected.snapshotIndex !== (group.snapshot?.index ?? 0)) return false;
     if (group.commit < expected.commitLaid || group.commit > expected.commitNoted) return false;
-    let first = 1;
+    let first = group.firstIndex;
     for (const end of group.termEnds) {
       for (let index = first; index <= end.lastIndex; index++) {
-        const entry = expected.entries[index - 1];
-        if (entry?.term !== end.term || entry.payload !== group.payloads[index - 1]) return false;
+        const at = index - group.firstIndex;
+        const entry = expected.entries[at];
+        if (entry?.term !== end.term || entry.payload !== group.payloads[at]) return false;
       }
       first = end.lastIndex + 1;
     }
     return first === group.lastIndex + 1;
   });
 }
+
+function lastOf(group: ModelGroup): number {
+  return group.compactedTo + group.entries.length;
+}
+
+const newGroup: ModelGroup = {
+  generation: 1,
+  isRemoved: false,
+  term: 0,
+  voteNode: 0,
+  compactedTo: 0,
+  compactedTerm: 0,
+  snapshotIndex: 0,
+  commitNoted: 0,
+  commitLaid: 0,
+  entries: [],
+};
 
 class Run {
   readonly host: SimLogHost;
@@ -57,8 +88,12 @@ class Run {
   slots = new Map<number, number>();
   carried = 0;
   torn = 0;
+  freed = 0;
+  rewritten = 0;
+  readonly groupsMax: number;
 
-  constructor(seed: number) {
+  constructor(seed: number, groupsMax = 6) {
+    this.groupsMax = groupsMax;
     this.host = new SimLogHost(seed);
     this.rng = new SimRng(seed, 'model');
   }
@@ -126,15 +161,16 @@ class Run {
 
   payloadsOf(log: SimLog, group: RecoveredGroup): string[] {
     const payloads: string[] = [];
-    while (payloads.length < group.lastIndex) {
+    while (group.firstIndex + payloads.length <= group.lastIndex) {
       let ref: RecordRef | null = null;
-      log.wal.load(group.slot, payloads.length + 1, (error, loaded) => {
+      const next = group.firstIndex + payloads.length;
+      log.wal.load(group.slot, next, (error, loaded) => {
         if (error !== null) throw error;
         ref = loaded;
       });
       this.host.run(() => ref !== null);
       const { lastIndex } = ref as unknown as RecordRef;
-      for (let index = payloads.length + 1; index <= lastIndex; index++) {
+      for (let index = next; index <= lastIndex; index++) {
         payloads.push(payloadIn(ref as unknown as RecordRef, index));
       }
     }
@@ -142,19 +178,13 @@ class Run {
   }
 
   set(groupId: number, change: Partial<ModelGroup>): void {
-    const before = this.model.get(groupId) ?? {
-      term: 0,
-      voteNode: 0,
-      commitNoted: 0,
-      commitLaid: 0,
-      entries: [],
-    };
+    const before = this.model.get(groupId) ?? newGroup;
     this.model = new Map(this.model).set(groupId, { ...before, ...change });
   }
 
   act(log: SimLog): void {
     const { rng } = this;
-    const groupId = rng.between(1, 6);
+    const groupId = rng.between(1, this.groupsMax);
     const slot = this.slots.get(groupId);
     if (slot === undefined) {
       this.slots.set(
@@ -171,26 +201,33 @@ class Run {
   actOn(log: SimLog, groupId: number, slot: number): void {
     const { rng } = this;
     const group = this.model.get(groupId) as ModelGroup;
-    const last = group.entries.length;
-    const draw = rng.below(10);
-    if (draw === 0 || group.term === 0) {
+    const last = lastOf(group);
+    const draw = rng.below(14);
+    if (group.isRemoved) {
+      const generation = group.generation + rng.between(1, 2);
+      log.wal.openGroup(groupId, generation, groupId, new Uint8Array(rng.below(40)));
+      const { term, voteNode } = group;
+      this.set(groupId, { ...newGroup, generation, term, voteNode });
+    } else if (draw >= 10) {
+      this.shrink(log, groupId, slot, draw);
+    } else if (draw === 0 || group.term === 0) {
       const term = group.term + rng.between(1, 2);
       const voteNode = rng.between(0, 3);
       const vote = { nodeId: voteNode, generation: voteNode > 0 ? 1 : 0, instance: voteNode };
       log.wal.layHardState(slot, term, vote, group.commitNoted);
       this.set(groupId, { term, voteNode, commitLaid: group.commitNoted });
-    } else if (draw === 1 && last > 0) {
+    } else if (draw === 1 && last > group.commitNoted) {
       const commit = rng.between(group.commitNoted, last);
       log.wal.noteCommit(slot, commit);
       this.set(groupId, { commitNoted: commit });
     } else if (draw === 2 && last > group.commitNoted) {
       const from = rng.between(group.commitNoted + 1, last);
       log.wal.layTruncate(slot, from);
-      this.set(groupId, { entries: group.entries.slice(0, from - 1) });
+      this.set(groupId, { entries: this.below(group, from) });
     } else {
       const isConflict = draw === 3 && last > group.commitNoted;
       const first = isConflict ? rng.between(group.commitNoted + 1, last) : last + 1;
-      const least = group.entries[first - 2]?.term ?? 1;
+      const least = Math.max(1, this.termAt(group, first - 1));
       const term = rng.between(least, group.term);
       const size = rng.chance(0.03) ? 30_000 : rng.logBetween(1, 6000);
       const count = size === 30_000 ? 1 : rng.between(1, 4);
@@ -199,10 +236,59 @@ class Run {
       );
       layEntries(log.wal, slot, first, payloads, term);
       const added = payloads.map((payload) => ({ term, payload }));
-      this.set(groupId, { entries: [...group.entries.slice(0, first - 1), ...added] });
+      this.set(groupId, { entries: [...this.below(group, first), ...added] });
       const ref = new RecordRef();
       expect(log.wal.lookup(slot, first, ref)).toBe(true);
       expect(payloadIn(ref, first)).toBe(payloads[0]);
+    }
+  }
+
+  below(group: ModelGroup, index: number): ModelGroup['entries'] {
+    return group.entries.slice(0, index - 1 - group.compactedTo);
+  }
+
+  termAt(group: ModelGroup, index: number): number {
+    return group.entries[index - 1 - group.compactedTo]?.term ?? group.compactedTerm;
+  }
+
+  /** Compaction, a snapshot of the log, one that replaces it, removal. */
+  shrink(log: SimLog, groupId: number, slot: number, draw: number): void {
+    const { rng } = this;
+    const group = this.model.get(groupId) as ModelGroup;
+    const { compactedTo, commitNoted } = group;
+    const snapshot = (index: number, term: number): SnapshotInfo => ({
+      index,
+      term,
+      id: new Uint8Array(16).fill(index),
+      bytes: index,
+      crc: 7,
+      config: new Uint8Array(rng.below(20)),
+    });
+    if (draw === 13 && rng.chance(0.2)) {
+      log.wal.removeGroup(slot);
+      const { generation, term, voteNode } = group;
+      this.set(groupId, { ...newGroup, generation, term, voteNode, isRemoved: true });
+    } else if (draw === 12 && rng.chance(0.4) && group.term > 0) {
+      const index = Math.max(commitNoted, group.snapshotIndex) + rng.between(1, 30);
+      const term = rng.between(Math.max(1, this.termAt(group, commitNoted)), group.term);
+      log.wal.laySnapshot(slot, snapshot(index, term), true);
+      const commit = { commitNoted: index, commitLaid: index };
+      const base = { compactedTo: index, compactedTerm: term, snapshotIndex: index };
+      this.set(groupId, { ...base, ...commit, entries: [] });
+    } else if (draw === 11 && commitNoted > Math.max(compactedTo, group.snapshotIndex)) {
+      const index = rng.between(Math.max(compactedTo, group.snapshotIndex) + 1, commitNoted);
+      log.wal.laySnapshot(slot, snapshot(index, this.termAt(group, index)), false);
+      const commitLaid = Math.max(group.commitLaid, index);
+      this.set(groupId, { snapshotIndex: index, commitLaid });
+    } else if (commitNoted > compactedTo) {
+      const upTo = rng.between(compactedTo + 1, commitNoted);
+      log.wal.layCompact(slot, upTo, rng.chance(0.3) ? new Uint8Array(rng.below(60)) : undefined);
+      this.set(groupId, {
+        compactedTo: upTo,
+        compactedTerm: this.termAt(group, upTo),
+        commitLaid: Math.max(group.commitLaid, upTo),
+        entries: group.entries.slice(upTo - compactedTo),
+      });
     }
   }
 
@@ -233,6 +319,8 @@ class Run {
       this.noteAcked(log);
       expect(log.poison).toEqual([]);
     }
+    this.freed += log.wal.counters.segmentsFreed;
+    this.rewritten += log.wal.counters.rewrittenBytes;
     if (!this.host.disk.isStopped && this.rng.chance(0.3)) {
       const before = this.model;
       try {
@@ -257,6 +345,8 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
   it('shows a state that existed, never behind what was acknowledged', () => {
     let carried = 0;
     let torn = 0;
+    let freed = 0;
+    let rewritten = 0;
     const first = Number(process.env.WAL_SEED_FIRST ?? 1);
     for (let seed = first; seed < first + Number(process.env.WAL_SEEDS ?? 60); seed++) {
       const run = new Run(seed);
@@ -268,9 +358,13 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
       }
       carried += run.carried;
       torn += run.torn;
+      freed += run.freed;
+      rewritten += run.rewritten;
     }
     // The run is worth something only if tails were torn and carried over.
     expect(carried).toBeGreaterThan(10);
     expect(torn).toBeGreaterThan(5);
+    expect(freed).toBeGreaterThan(20);
+    expect(rewritten).toBeGreaterThan(10_000);
   });
 });
