@@ -264,9 +264,11 @@ export function onHeartbeatAnswer(s: CoreState, m: Message, nowMs: number, out: 
   if (p.isProbing) {
     p.probeSent = false;
     sendProbe(s, p, nowMs, out);
-  } else if (p.match < p.next - 1 && p.next >= s.runs.firstIndex) {
-    // Empty: granted, it stands for all lost answers; refused, it tells where the first lost append belongs.
-    sendRange(s, p, p.next, p.next - 1, 0, nowMs, out);
+  } else if (p.match < p.next - 1) {
+    // Empty: granted, it stands for all lost answers; refused, it tells where the first lost append belongs. Where our log
+    // begins behind it, what it needs next is compacted, whatever became of the appends before.
+    if (p.next < s.runs.firstIndex) needSnapshot(p, out);
+    else sendRange(s, p, p.next, p.next - 1, 0, nowMs, out);
   }
 }
 

@@ -296,4 +296,17 @@ describe('a log that begins late', () => {
     const alive = node.receive(heartbeatAnswer, { from: 2, term: 3 });
     expect([appendsOf(alive), alive.snapshotsNeeded]).toEqual([[], []]);
   });
+
+  it('a follower whose full window was lost is not left behind when what follows the window is compacted', () => {
+    const node = settled();
+    for (let i = 0; i < 6; i++) node.propose();
+    node.persist();
+    node.ack(2, 4);
+    node.ack(2, 7);
+    expect(node.core.progress(3)).toMatchObject({ next: 6, inflightMessages: 4 });
+    node.step({ kind: 'compact', index: 7 });
+    node.tickAfter(20);
+    const { snapshotsNeeded } = node.receive(heartbeatAnswer, { from: 3, term: node.core.term });
+    expect(snapshotsNeeded).toEqual([3]);
+  });
 });
