@@ -6,6 +6,7 @@ import type { RecordRef, WalCounters } from './api.ts';
 import { pathIn, segmentName } from './format.ts';
 import type { LogIndex } from './log-index.ts';
 import { loadRecord } from './read-back.ts';
+import { ReadWindows } from './read-windows.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
 import type { Slab } from './slab-ring.ts';
 
@@ -15,6 +16,7 @@ export class LogReader {
   readonly #index: LogIndex;
   readonly #segments: SegmentSet;
   readonly #counters: WalCounters;
+  readonly #windows: ReadWindows;
 
   constructor(
     world: { readonly clock: Clock; readonly disk: Disk },
@@ -28,6 +30,7 @@ export class LogReader {
     this.#index = index;
     this.#segments = segments;
     this.#counters = counters;
+    this.#windows = new ReadWindows(world.disk, segments.slabBytes);
   }
 
   lookup(slot: number, index: number, ref: RecordRef): boolean {
@@ -73,7 +76,7 @@ export class LogReader {
       firstIndex: found.foundFirst,
       lastIndex: found.foundLast,
     };
-    loadRecord(this.#world, place, this.#counters, callback);
+    loadRecord(this.#world, place, this.#windows, this.#counters, callback);
   }
 
   lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number {

@@ -1,5 +1,6 @@
-// Reading one ENTRIES record back: from the slab while it is there, else by one pread. What comes from disk is verified
-// (record head, block shape, block CRC, and that it holds the indexes asked for) before anybody sees it.
+// Reading one ENTRIES record back: from the slab while it is there, else from the window that was read around it, else by
+// one pread. What comes from disk is verified (record head, block shape, block CRC, and that it holds the indexes asked
+// for) before anybody sees it; what a window has and is not right is read again, alone, before it counts as damage.
 
 import {
   blockCount,
@@ -10,10 +11,11 @@ import {
   recordTypes,
   verifyBlockInRecord,
 } from '@flotilla/codec';
-import { type Clock, type Disk, type File, FlotillaError, type IoError } from '@flotilla/io';
+import { type Clock, type Disk, FlotillaError, type IoError } from '@flotilla/io';
 import { RecordRef, type WalCounters } from './api.ts';
 import { readFully } from './disk-steps.ts';
 import { segmentName } from './format.ts';
+import { type ReadWindows, withFile } from './read-windows.ts';
 import type { SegmentState } from './segment-set.ts';
 import type { Slab } from './slab-ring.ts';
 
@@ -37,6 +39,7 @@ type Loaded = (error: FlotillaError | null, ref: RecordRef) => void;
 export function loadRecord(
   world: { readonly clock: Clock; readonly disk: Disk },
   place: RecordPlace,
+  windows: ReadWindows,
   counters: WalCounters,
   callback: Loaded,
 ): void {
@@ -47,14 +50,33 @@ export function loadRecord(
     return world.clock.nextTurn(() => callback(null, ref));
   }
   counters.readsFromDisk++;
+  // A unit whose slab is in memory is still being written: no window may remember what it holds now.
+  if (slab !== null) return readAlone(world.disk, place, callback);
+  const near = windows.peek(segment, offset, recLen);
+  if (near !== null && damageOf(place, near) === null) {
+    const ref = refTo(place, near);
+    return world.clock.nextTurn(() => callback(null, ref));
+  }
+  const isReading =
+    near === null &&
+    windows.read(place, offset, recLen, (bytes) => {
+      if (bytes !== null && damageOf(place, bytes) === null) callback(null, refTo(place, bytes));
+      else readAlone(world.disk, place, callback);
+    });
+  if (!isReading) readAlone(world.disk, place, callback);
+}
+
+/** By a read of its own, whose answer counts. */
+function readAlone(disk: Disk, place: RecordPlace, callback: Loaded): void {
+  const { segment, offset, recLen } = place;
   const target = new Uint8Array(recLen);
   segment.readers++;
-  withFile(world.disk, segment, place.path, (openError, file, release) => {
+  withFile(disk, segment, place.path, (openError, file, release) => {
     if (openError !== null) {
       segment.readers--;
       return callback(recordUnreadable(place, openError), new RecordRef());
     }
-    readFully(world.disk, file, target, offset, (error, bytes) => {
+    readFully(disk, file, target, offset, (error, bytes) => {
       segment.readers--;
       release();
       if (error !== null) return callback(recordUnreadable(place, error), new RecordRef());
@@ -62,20 +84,6 @@ export function loadRecord(
       if (damage === null) callback(null, refTo(place, target));
       else callback(recordDamaged(place, damage), new RecordRef());
     });
-  });
-}
-
-/** The segment's own descriptor where it is open, else one for this read. */
-function withFile(
-  disk: Disk,
-  segment: SegmentState,
-  path: string,
-  use: (error: IoError | null, file: File, release: () => void) => void,
-): void {
-  if (segment.file !== null) return use(null, segment.file, () => {});
-  disk.open(path, 'read', (error, file) => {
-    if (error !== null) return use(error, file, () => {});
-    use(null, file, () => disk.close(file, () => {}));
   });
 }
 
