@@ -24,6 +24,7 @@ import { checkInvariants } from './invariants.ts';
 import { hasLease, voidLease } from './lease.ts';
 import { type Message, messageKinds } from './message.ts';
 import { isSound } from './message-check.ts';
+import { leaderPace, pace } from './pace.ts';
 import type { Progress } from './progress.ts';
 import { onReadIndex, onReadIndexAnswer, read } from './read-index.ts';
 import {
@@ -185,6 +186,13 @@ export class RaftCore {
       sum += p.match + p.lastAnswerMs + p.window.count;
     }
     return sum;
+  }
+
+  /** What a host may keep back from this replica for a while (pace.ts). It changes by steps only. */
+  get pace(): number {
+    const s = this.#state;
+    if (s.role === 'leader') return leaderPace(s);
+    return s.role === 'candidate' ? pace.awaitsOwnVote : 0;
   }
 
   /** Whether this leader may answer reads at `nowMs` without asking anybody. */

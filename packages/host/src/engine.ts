@@ -20,6 +20,7 @@ import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
 import { type ApplyEvents, ApplyQueue } from './apply-queue.ts';
 import { BlockWriter } from './block-writer.ts';
 import type { CallTable } from './calls.ts';
+import { DeferredSteps, type PersistedEvent } from './deferred-steps.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { EngineCounters } from './metrics.ts';
 import { LiveFrames } from './live-frames.ts';
@@ -54,8 +55,7 @@ const closed = statusOf('CLOSED');
 const groupFatal = statusOf('GROUP_FATAL');
 const walPoisoned = statusOf('WAL_POISONED');
 
-const append: number = messageKinds.append;
-const appendAnswer: number = messageKinds.appendAnswer;
+const { append, appendAnswer } = messageKinds;
 
 interface PositionWait {
   readonly position: number;
@@ -83,6 +83,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #message: Message = new Message();
   readonly #scratch: Message = new Message();
   readonly #persist: PersistQueue = new PersistQueue();
+  readonly #deferred: DeferredSteps = new DeferredSteps();
   readonly #completions: CompletionBatch = new CompletionBatch();
   readonly #reads: ReadDesk = new ReadDesk(this.#completions);
   #wal!: Wal;
@@ -106,13 +107,15 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   // Reused events.
   readonly #tick: CoreEvent = { kind: 'tick' };
   readonly #received: CoreEvent;
-  readonly #persisted: {
-    kind: 'persisted';
-    term: number;
-    votedFor: number;
-    index: number;
-    indexTerm: number;
-  } = { kind: 'persisted', term: 0, votedFor: 0, index: 0, indexTerm: 0 };
+  readonly #persisted: PersistedEvent = {
+    kind: 'persisted',
+    term: 0,
+    votedFor: 0,
+    index: 0,
+    indexTerm: 0,
+  };
+  readonly #late: Message = new Message();
+  readonly #receivedLate: CoreEvent = { kind: 'message', message: this.#late };
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -125,7 +128,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   /** Once, before anything else: the log that this engine was given to as its events. */
   attachWal(wal: Wal): void {
     this.#wal = wal;
-    this.#prefetch = new Prefetch(wal, this.#table);
+    this.#prefetch = new Prefetch(wal, this.#table, this.#deferred);
     this.#incoming = new IncomingAppend(wal);
     this.#blocks = new BlockWriter(wal);
     this.#live = new LiveFrames(wal, this.#links);
@@ -153,7 +156,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   attachPeer(peer: Peer): void {
-    const link = new PeerLink(peer, this.#wal, this.counters, this);
+    const link = new PeerLink(peer, this.#links.length, this.#wal, this.counters, this);
+    this.#deferred.addPeer();
     this.#links.push(link);
     this.#linkByNode.set(peer.nodeId, link);
   }
@@ -179,6 +183,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   addReplica(replica: Replica): void {
     this.#table.add(replica);
+    this.#deferred.addReplica(replica.number);
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
     this.#apply.add(replica);
@@ -246,40 +251,68 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     return this.#nowMs;
   }
 
+  /** Steps the replicas that await what became durable. */
   #stepPersisted(): void {
-    for (;;) {
-      const due = this.#persist.takeDue();
-      if (due === null) return;
-      const event = this.#persisted;
-      for (let i = 0; i < due.count; i++) {
-        if (i % prefetchCount === 0) this.#prefetch.replicas(due.replicas, i, due.count);
-        const replica = due.replicas[i] as Replica;
-        if (replica.isFailed) continue;
-        event.term = due.numbers[4 * i] as number;
-        event.votedFor = due.numbers[4 * i + 1] as number;
-        event.index = due.numbers[4 * i + 2] as number;
-        event.indexTerm = due.numbers[4 * i + 3] as number;
-        this.#step(replica, event);
-      }
-      this.#persist.recycle(due);
+    if (!this.#deferred.hasDue) return;
+    const due = this.#deferred.takeDue();
+    for (let i = 0; i < due.length; i++) {
+      if (i % prefetchCount === 0) this.#prefetch.numbers(due, i);
+      const replica = this.#replicas[due[i] as number] as Replica;
+      if (this.#deferred.hasWork(replica.number)) this.#step(replica, null);
     }
   }
 
   // ── one step ───────────────────────────────────────────────────────────────────────────────────
 
-  /** Steps a core and carries out what it asks for. A broken invariant stops this replica, not the host. */
-  #step(replica: Replica, event: CoreEvent): void {
+  /**
+   * Steps a core for what was deferred and then for `event`, and carries out what it asks for. A broken invariant stops
+   * this replica, not the host.
+   */
+  #step(replica: Replica, event: CoreEvent | null): void {
+    const { core, number } = replica;
+    const deferred = this.#deferred;
+    if (deferred.hasWork(number)) this.#stepDeferred(replica);
+    if (event !== null && !replica.isFailed) this.#stepNow(replica, event, this.#nowMs);
+    if (replica.isEnded) {
+      deferred.end(number);
+      return;
+    }
+    deferred.noteStep(number, core.pace, core.term, core.commitIndex);
+    if (core.deadlineMs < replica.wheelDueMs) this.#wheel.file(replica, core.deadlineMs);
+  }
+
+  #stepDeferred(replica: Replica): void {
+    const deferred = this.#deferred;
+    const { core, number } = replica;
+    if (deferred.hasAnswers(number)) {
+      const message = this.#late;
+      let nowMs = 0;
+      for (const link of this.#links) {
+        message.clear();
+        const arrivedMs = deferred.nextAnswer(number, link.place, message);
+        if (arrivedMs < 0 || replica.isFailed) continue;
+        message.kind = appendAnswer;
+        message.from = link.peer.nodeId;
+        message.term = core.term;
+        nowMs = Math.max(nowMs, arrivedMs);
+        this.#stepNow(replica, this.#receivedLate, nowMs);
+      }
+    }
+    const event = this.#persisted;
+    if (deferred.nextPersisted(number, event) && !replica.isFailed) {
+      this.#stepNow(replica, event, this.#nowMs);
+    }
+  }
+
+  #stepNow(replica: Replica, event: CoreEvent, nowMs: number): void {
     const out = this.#out;
     try {
-      replica.core.step(event, this.#nowMs, out);
+      replica.core.step(event, nowMs, out);
       this.#carryOut(replica, event.kind === 'propose');
     } catch (error) {
       this.failReplica(replica, error);
     }
     out.clear();
-    if (replica.core.deadlineMs < replica.wheelDueMs && !replica.isFailed) {
-      this.#wheel.file(replica, replica.core.deadlineMs);
-    }
   }
 
   #carryOut(replica: Replica, isLaid: boolean): void {
@@ -374,18 +407,20 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (this.#isStopped || this.#wal.poisoned !== null) return;
     this.#readClock();
     this.#handleLaneChanges();
+    const link = this.#linkByNode.get(peer.nodeId);
+    if (link === undefined) return;
     const isAppend = frame.kind === frameKinds.append;
     const bytes = frame.bytes;
     const end = frame.headsEnd;
     let at = isAppend ? frame.at + 8 : frame.at;
     let records = 0;
     while (at < end) {
-      if (records % prefetchCount === 0) this.#prefetch.records(bytes, at, end);
+      if (records % prefetchCount === 0) this.#prefetch.records(bytes, at, end, link.place);
       const recordBytes = messageBytesAt(bytes, at, end);
       const problem =
         recordBytes === 0 || (bytes[at] === append) !== isAppend
           ? 'a frame holds a record that does not belong there'
-          : this.#receive(peer, frame, at);
+          : this.#receive(peer, link.place, frame, at);
       if (problem !== null) {
         peer.reject(problem);
         break;
@@ -399,18 +434,23 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   /** Steps one message; answers what is wrong with it, if it breaks the protocol. */
-  #receive(peer: Peer, frame: ReceivedFrame, at: number): string | null {
+  #receive(peer: Peer, place: number, frame: ReceivedFrame, at: number): string | null {
     const bytes = frame.bytes;
     const message = this.#message;
     this.counters.messagesReceived++;
     if (!readMessage(bytes, at, message)) return 'a message holds a number above 2^53 - 1';
     const groupId = messageGroupId(bytes, at);
-    const replica = this.replica(groupId);
-    if (replica === undefined) {
+    const number = this.#table.numberOf(groupId);
+    if (number < 0) {
       this.counters.unknownGroupMessages++;
       return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
     }
-    if (messageToGeneration(bytes, at) !== memberGeneration || replica.isEnded) {
+    const isForUs = messageToGeneration(bytes, at) === memberGeneration;
+    if (message.kind === appendAnswer && isForUs) {
+      if (this.#deferred.takeAnswer(number, place, message, this.#nowMs)) return null;
+    }
+    const replica = this.#replicas[number] as Replica;
+    if (!isForUs || replica.isEnded) {
       this.counters.messagesDropped++;
       return null;
     }
@@ -496,7 +536,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   #releaseUpTo(position: number): void {
     for (const link of this.#links) link.release(position);
-    if (this.#persist.durable(position)) this.wake();
+    this.#persist.durable(position, this.#deferred);
+    if (this.#deferred.hasDue) this.wake();
     while (this.#positionWaits.length > 0) {
       const wait = this.#positionWaits[0] as PositionWait;
       if (wait.position > position) break;
@@ -550,6 +591,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#failWaits(replica, outcomeUnknown);
     this.#reads.refuseAll(replica, status);
     replica.isEnded = true;
+    this.#deferred.end(replica.number);
     this.#wheel.remove(replica);
     this.wake();
   }

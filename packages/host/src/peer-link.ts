@@ -111,6 +111,8 @@ class QueuedAppend {
 
 export class PeerLink {
   readonly peer: Peer;
+  /** Its place among the links of this host. */
+  readonly place: number;
   readonly #wal: Wal;
   readonly #counters: EngineCounters;
   readonly #ref: RecordRef = new RecordRef();
@@ -132,8 +134,15 @@ export class PeerLink {
   /** Something here is to be sent at the end of this turn. */
   hasWork = false;
 
-  constructor(peer: Peer, wal: Wal, counters: EngineCounters, events: PeerLinkEvents) {
+  constructor(
+    peer: Peer,
+    place: number,
+    wal: Wal,
+    counters: EngineCounters,
+    events: PeerLinkEvents,
+  ) {
     this.peer = peer;
+    this.place = place;
     this.#wal = wal;
     this.#counters = counters;
     this.#events = events;

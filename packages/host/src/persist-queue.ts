@@ -1,13 +1,15 @@
 // What must be told to cores once a position of the log is durable: by turn, the replicas whose HardState or own entries
 // went into it, with what was true when they did. Flat and reused.
 
+import type { DeferredSteps } from './deferred-steps.ts';
 import type { Replica } from './replica.ts';
 
-/** Four numbers a replica: term, votedFor, last index, its term. */
-export interface PersistedTurn {
+interface PersistedTurn {
   position: number;
   count: number;
-  readonly replicas: Replica[];
+  /** Handle numbers. */
+  readonly replicas: number[];
+  /** Four numbers a replica: term, votedFor, last index, its term. */
   readonly numbers: number[];
 }
 
@@ -20,7 +22,6 @@ export class PersistQueue {
   /** Number of the open turn: a replica that carries it stands in the turn already. */
   #turnNumber = 1;
   #turns: PersistedTurn[] = [];
-  #due: PersistedTurn[] = [];
   readonly #spare: PersistedTurn[] = [];
 
   /** This replica has just handed something to the log. What is true of it now is noted, in place of an earlier note of this turn. */
@@ -29,7 +30,7 @@ export class PersistQueue {
     if (replica.persistTurn !== this.#turnNumber) {
       replica.persistTurn = this.#turnNumber;
       replica.persistPlace = turn.count;
-      turn.replicas[turn.count++] = replica;
+      turn.replicas[turn.count++] = replica.number;
     }
     const at = 4 * replica.persistPlace;
     const { core } = replica;
@@ -49,24 +50,17 @@ export class PersistQueue {
     this.#turnNumber++;
   }
 
-  /** Everything up to `position` is durable: answers whether anything waited for it. */
-  durable(position: number): boolean {
+  /** Everything up to `position` is durable: hands over what was noted of it, in order. */
+  durable(position: number, deferred: DeferredSteps): void {
     let done = 0;
-    while (done < this.#turns.length && (this.#turns[done] as PersistedTurn).position <= position) {
-      this.#due.push(this.#turns[done] as PersistedTurn);
-      done++;
+    for (; done < this.#turns.length; done++) {
+      const turn = this.#turns[done] as PersistedTurn;
+      if (turn.position > position) break;
+      const { count, replicas, numbers } = turn;
+      for (let i = 0; i < count; i++) deferred.persisted(replicas[i] as number, numbers, 4 * i);
+      turn.count = 0;
+      this.#spare.push(turn);
     }
     if (done > 0) this.#turns = this.#turns.slice(done);
-    return done > 0;
-  }
-
-  /** The oldest turn that became durable and was not taken yet, or null. Give it back with recycle(). */
-  takeDue(): PersistedTurn | null {
-    return this.#due.shift() ?? null;
-  }
-
-  recycle(turn: PersistedTurn): void {
-    turn.count = 0;
-    this.#spare.push(turn);
   }
 }

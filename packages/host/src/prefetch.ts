@@ -5,9 +5,16 @@
 // replicas.
 
 import type { Wal } from '@flotilla/wal';
+import type { DeferredSteps } from './deferred-steps.ts';
 import type { Replica } from './replica.ts';
 import type { ReplicaTable } from './replica-table.ts';
-import { messageBytesAt, messageGroupId } from './wire.ts';
+import {
+  answerIndex,
+  isAppendAnswer,
+  messageBytesAt,
+  messageGroupId,
+  messageTerm,
+} from './wire.ts';
 
 /** Replicas whose memory is fetched together. */
 export const prefetchCount = 16;
@@ -17,10 +24,12 @@ export class Prefetch {
   sum = 0;
   readonly #wal: Wal;
   readonly #replicas: ReplicaTable;
+  readonly #deferred: DeferredSteps;
 
-  constructor(wal: Wal, replicas: ReplicaTable) {
+  constructor(wal: Wal, replicas: ReplicaTable, deferred: DeferredSteps) {
     this.#wal = wal;
     this.#replicas = replicas;
+    this.#deferred = deferred;
   }
 
   /** What the steps of the replicas from `from` on need (RaftCore.touch). */
@@ -32,15 +41,27 @@ export class Prefetch {
     this.sum = sum;
   }
 
+  /** The same for replicas by handle number. */
+  numbers(list: readonly number[], from: number): void {
+    let sum = 0;
+    for (let i = from; i < from + prefetchCount && i < list.length; i++) {
+      sum += this.#touch(this.#replicas.all[list[i] as number] as Replica);
+    }
+    this.sum = sum;
+  }
+
   /** The same for the replicas that the next records of a frame are for. */
-  records(bytes: Uint8Array, from: number, end: number): void {
+  records(bytes: Uint8Array, from: number, end: number, place: number): void {
     let sum = 0;
     let at = from;
     for (let i = 0; i < prefetchCount && at < end; i++) {
       const recordBytes = messageBytesAt(bytes, at, end);
       if (recordBytes === 0) break;
-      const replica = this.#replicas.find(messageGroupId(bytes, at));
-      if (replica !== undefined) sum += this.#touch(replica);
+      const number = this.#replicas.numberOf(messageGroupId(bytes, at));
+      const isDeferred =
+        isAppendAnswer(bytes, at) &&
+        this.#deferred.canTakeAnswer(number, place, messageTerm(bytes, at), answerIndex(bytes, at));
+      if (number >= 0 && !isDeferred) sum += this.#touch(this.#replicas.all[number] as Replica);
       at += recordBytes;
     }
     this.sum = sum;
@@ -54,7 +75,7 @@ export class Prefetch {
       waits.length +
       waitsEnd +
       wheelDueMs +
-      stateMachine.apply.length
+      (stateMachine.close === undefined ? 0 : 1)
     );
   }
 }

@@ -33,6 +33,7 @@ const recordBytesByKind: readonly number[] = [0, 80, 56, 48, 40, 48, 32, 48, 32,
 export const messageBytesMax = 80;
 const groupIdAt = 8;
 const toGenerationAt = 20;
+const termAt = 24;
 
 export interface Addressing {
   readonly groupId: number;
@@ -57,7 +58,7 @@ export function putMessage(
   putU64(bytes, at + groupIdAt, address.groupId);
   putU32(bytes, at + 16, address.fromGeneration);
   putU32(bytes, at + toGenerationAt, address.toGeneration);
-  putU64(bytes, at + 24, message.term);
+  putU64(bytes, at + termAt, message.term);
   switch (kind) {
     case messageKinds.append:
       putU64(bytes, at + 32, message.prevIndex);
@@ -114,6 +115,16 @@ export function messageGroupId(bytes: Uint8Array, at: number): number {
 export function messageToGeneration(bytes: Uint8Array, at: number): number {
   return u32At(bytes, at + toGenerationAt);
 }
+export function messageTerm(bytes: Uint8Array, at: number): number {
+  return u64At(bytes, at + termAt);
+}
+export function isAppendAnswer(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === messageKinds.appendAnswer;
+}
+/** The index that an append's answer names. */
+export function answerIndex(bytes: Uint8Array, at: number): number {
+  return u64At(bytes, at + 32);
+}
 /** An append's offset into the frame's shared part. */
 export function messageSharedAt(bytes: Uint8Array, at: number): number {
   return u32At(bytes, at + 76);
@@ -127,7 +138,7 @@ export function readMessage(bytes: Uint8Array, at: number, message: Message): bo
   message.kind = kind;
   message.granted = (flags & flagGranted) !== 0;
   message.forced = (flags & flagForced) !== 0;
-  message.term = u64At(bytes, at + 24);
+  message.term = u64At(bytes, at + termAt);
   switch (kind) {
     case messageKinds.append:
       message.prevIndex = u64At(bytes, at + 32);
