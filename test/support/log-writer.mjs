@@ -79,6 +79,10 @@ const ballots = [];
 function say(line) {
   writeSync(1, `${line}\n`);
 }
+/** For who reads about a failure. @param {string} line */
+function note(line) {
+  writeSync(2, `${line}\n`);
+}
 /** @param {Record<string, unknown>} event */
 function emit(event) {
   say(JSON.stringify(event));
@@ -107,7 +111,7 @@ function open() {
   const { directory, create, entryBytesMax, log } = options;
   openWal(
     createNodeWorld(),
-    { directory, create, instance: 0, entryBytesMax, ...log },
+    { directory, create, instance: 0, entryBytesMax, onInfo: note, ...log },
     { onDurable, onPoisoned },
     (error, opened) => {
       if (error !== null) return finish('refused', 78, error);
@@ -223,7 +227,7 @@ function hold() {
 }
 
 function pauseWhileFull() {
-  if (!isEnding) setTimeout(write, 5);
+  if (!isEnding) setTimeout(write, 1);
 }
 
 function layBallot() {
