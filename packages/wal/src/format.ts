@@ -14,6 +14,13 @@ export const knownIncompat = 0;
 /** No batch has a longer body. */
 export const batchBodyBytesMax: number = 64 * 1024 * 1024;
 
+/**
+ * No sequence number, segment id or slot number on disk is higher, and no epoch: what is counted on from them must still
+ * be a number that can be written. A log that reached them would have written a batch a microsecond for 285 years.
+ */
+export const counterMax: number = 2 ** 53 - 2 ** 32;
+export const epochLast = 0xffff_0000;
+
 // --- STORE: three slots of one page; A and B alternate by slotSeq, W is the lazy witness. ---------------------------
 //
 //   offset size field              offset size field
@@ -103,7 +110,8 @@ export function decodeStoreSlot(bytes: Uint8Array, at: number): StoreSlot | null
   const numbersHold =
     slotSeq >= 1 && instance >= 1 && epoch >= 1 && createdMs >= 0 && durableSeq >= 0;
   if (!numbersHold || oldestSeg < 1 || newestSeg < oldestSeg) return null;
-  return cleanSeq < 0 || epoch > 0xffff_ffff ? null : slot;
+  if (Math.max(slotSeq, newestSeg, durableSeq, cleanSeq) > counterMax) return null;
+  return cleanSeq < 0 || epoch > epochLast ? null : slot;
 }
 
 export function encodeWitnessSlot(slot: WitnessSlot): Uint8Array {
@@ -208,6 +216,7 @@ export function decodeSegmentHeader(page: Uint8Array): SegmentHeader | null {
   // A newer major may put anything behind the fields that tell it: the caller refuses by version.
   if (header.major !== formatMajor) return header;
   if (header.segId < 1 || header.firstSeq < 1 || header.oldestSeg < 1) return null;
+  if (Math.max(header.segId, header.firstSeq) > counterMax || header.epoch > epochLast) return null;
   if (header.prevSegId < 0 || header.prevEnd < 0 || header.prevLastSeq < 0) return null;
   if (header.createdMs < 0 || header.headerLen !== pageBytes) return null;
   if (header.capacityPages < 2 || header.capacityPages > capacityPagesMax) return null;

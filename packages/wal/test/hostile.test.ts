@@ -1,8 +1,8 @@
-import { putU32 } from '@flotilla/codec';
+import { putU32, putU64 } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import { makeBase } from './damage/base-images.ts';
 import { judgeImage } from './damage/judge.ts';
-import { sealSegmentHeader } from './damage/seal.ts';
+import { sealSegmentHeader, sealStoreSlot } from './damage/seal.ts';
 
 describe('a number on disk', () => {
   it('WF43: a segment header that claims more pages than a segment has is refused before it becomes memory', () => {
@@ -17,6 +17,22 @@ describe('a number on disk', () => {
         verdict: 'E_SEG_HEADER',
         complaint: null,
       });
+    }
+  });
+
+  it('WF46: a counter at the end of its range is refused, because nothing could be counted on from it', () => {
+    const base = makeBase(1);
+    const fields = [8, 40, 48, 56, 64, 72];
+    for (const field of fields) {
+      const bytes = (base.files.get('STORE') as Uint8Array).slice();
+      for (const slot of [0, 1]) {
+        putU64(bytes, slot * 4096 + field, 2 ** 53 - 1);
+        sealStoreSlot(bytes, slot);
+      }
+      const files = new Map(base.files).set('STORE', bytes);
+      const { verdict, complaint } = judgeImage(files, { states: null, mustRefuse: true });
+      expect([field, complaint]).toEqual([field, null]);
+      expect(verdict).toBe('E_STORE');
     }
   });
 });

@@ -22,6 +22,7 @@ export type PayloadForm = (typeof payloadForms)[number];
 export type RepairPlan =
   | { readonly kind: 'drop-after'; readonly place: Place }
   | { readonly kind: 'fix-bitflip'; readonly place: Place }
+  | { readonly kind: 'drop-group'; readonly group: number }
   | { readonly kind: 'rebuild-store' };
 
 export interface Options {
@@ -94,6 +95,9 @@ function parseRepair(values: Values): RepairPlan | null {
   const bit = textOf(values, 'fix-bitflip');
   if (bit !== undefined)
     plans.push({ kind: 'fix-bitflip', place: parsePlace('--fix-bitflip', bit) });
+  const group = textOf(values, 'drop-group');
+  if (group !== undefined)
+    plans.push({ kind: 'drop-group', group: wholeNumber('--drop-group', group, 0) });
   if (values['rebuild-store'] === true) plans.push({ kind: 'rebuild-store' });
   if (plans.length > 1) throw new UsageError('one repair at a time');
   return plans[0] ?? null;

@@ -5,7 +5,7 @@
 // against what their successors declare, the newest to its first page that does not continue, and that page's verdict.
 
 import type { Disk, File, IoError } from '@flotilla/io';
-import { pageBytes, pathIn, segmentName } from '../format.ts';
+import { counterMax, epochLast, pageBytes, pathIn, segmentName } from '../format.ts';
 import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
 import { replayBatch, unfinishedGroup } from '../replay.ts';

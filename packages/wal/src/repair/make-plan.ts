@@ -21,18 +21,19 @@ import { inspectDirectory } from '../inspect/inspect-directory.ts';
 import { listFiles } from '../inspect/list-files.ts';
 import { isSame, readStore } from '../inspect/store-report.ts';
 import { slotOffset, witnessOffset } from '../store-file.ts';
-import { type RepairPlan, type RepairRequest, unchanged } from './plan.ts';
+import { copyChanged, copyWhole } from './copy-files.ts';
+import type { RepairPlan, RepairRequest } from './plan.ts';
 
 export type PlanResult = { readonly plan: RepairPlan } | { readonly why: string };
 type PlanCallback = (result: PlanResult) => void;
 
 /** A new identity, never 0. */
-function drawInstance(rng: Rng): number {
+export function drawInstance(rng: Rng): number {
   return (rng.u32() % 0x1f_ffff) * 0x1_0000_0000 + rng.u32() || 1;
 }
 
 /** A STORE with this one slot, and slot W where given. */
-function storeWithSlot(slot: StoreSlot, witness: Uint8Array | null): Uint8Array {
+export function storeWithSlot(slot: StoreSlot, witness: Uint8Array | null): Uint8Array {
   const bytes = new Uint8Array(storeFileBytes);
   bytes.set(encodeStoreSlot(slot), slotOffset(slot.slotSeq));
   if (witness !== null) bytes.set(witness, witnessOffset);
@@ -66,7 +67,7 @@ export function planBitFix(
         };
         const segments = namesBetween(current.oldestSeg, current.newestSeg).map((each) => ({
           name: each,
-          change: each === name ? flip : unchanged,
+          copy: each === name ? copyChanged(flip) : copyWhole,
         }));
         const { instance } = current;
         const done = [`bit ${bit.bit} of byte ${bit.offset} of ${name} is flipped back`];
@@ -78,7 +79,7 @@ export function planBitFix(
   });
 }
 
-function namesBetween(oldest: number, newest: number): string[] {
+export function namesBetween(oldest: number, newest: number): string[] {
   const names: string[] = [];
   for (let segId = oldest; segId <= newest; segId++) names.push(segmentName(segId));
   return names;
@@ -138,7 +139,7 @@ export function planDropAfter(
     };
     const segments = namesBetween(current.oldestSeg, request.segId).map((name) => ({
       name,
-      change: name === segment.name ? cutOff : unchanged,
+      copy: name === segment.name ? copyChanged(cutOff) : copyWhole,
     }));
     const lost = [
       `everything behind batch ${slot.durableSeq}: ${lostBatches} whole batches and whatever stood at the damage`,
@@ -196,7 +197,7 @@ export function planStore(
           createdMs: Math.max(0, Math.floor(wallMs)),
         };
         const store = storeWithSlot(slot, isOurs ? encodeWitnessSlot(witness) : null);
-        const segments = row.map(({ name }) => ({ name, change: unchanged }));
+        const segments = row.map(({ name }) => ({ name, copy: copyWhole }));
         const from = `${row[0]?.name} to ${newest.name}`;
         const done = [`STORE is made anew for ${row.length} segments, ${from}`];
         const lost = [

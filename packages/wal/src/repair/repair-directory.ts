@@ -10,12 +10,14 @@ import {
   type IoError,
   type Rng,
 } from '@flotilla/io';
-import { lockName, pathIn, storeName } from '../format.ts';
+import { lockName, pageBytes, pathIn, storeName } from '../format.ts';
 import { inspectDirectory } from '../inspect/inspect-directory.ts';
 import { refusedBySystem } from '../refusal.ts';
-import { copyFile, putFile } from './copy-files.ts';
+import { putFile } from './copy-files.ts';
+import { planGroupDrop } from './drop-group.ts';
 import { planBitFix, planDropAfter, planStore } from './make-plan.ts';
 import type { RepairOutcome, RepairPlan, RepairRequest } from './plan.ts';
+import { layTombstone } from './tombstone.ts';
 
 export interface RepairWorld {
   readonly disk: Disk;
@@ -54,7 +56,7 @@ export function repairDirectory(
             release();
             return fail(what, path, buildError);
           }
-          judge(disk, to, plan, finish);
+          judge(world, to, plan, finish);
         });
       });
     });
@@ -109,6 +111,8 @@ function makePlan(
       return planBitFix(disk, from, request, callback);
     case 'drop-after':
       return planDropAfter(disk, from, rng, request, callback);
+    case 'drop-group':
+      return planGroupDrop(disk, from, rng, request.groupId, callback);
     case 'rebuild-store':
       return planStore(disk, from, rng, clock.wallMs(), callback);
   }
@@ -119,10 +123,10 @@ type BuildDone = (what: string, path: string, error: IoError | null) => void;
 /** Segments, directory, STORE, directory: in this order, each synced. */
 function build(disk: Disk, from: string, to: string, plan: RepairPlan, done: BuildDone): void {
   const steps: { what: string; path: string; run: (done: Done) => void }[] = plan.segments.map(
-    ({ name, change }) => ({
+    ({ name, copy }) => ({
       what: 'copy',
       path: pathIn(to, name),
-      run: (next) => copyFile(disk, pathIn(from, name), pathIn(to, name), change, next),
+      run: (next) => copy(disk, pathIn(from, name), pathIn(to, name), next),
     }),
   );
   const sync = { what: 'sync', path: to, run: (next: Done) => disk.syncDir(to, next) };
@@ -142,14 +146,24 @@ function build(disk: Disk, from: string, to: string, plan: RepairPlan, done: Bui
   next();
 }
 
-function judge(disk: Disk, to: string, plan: RepairPlan, finish: RepairCallback): void {
-  inspectDirectory(disk, to, {}, ({ refusal, lastSeq }) => {
-    if (refusal === null) {
-      const { instance, keepsInstance, done, lost } = plan;
-      return finish(null, { kind: 'repaired', instance, keepsInstance, lastSeq, done, lost });
-    }
-    disk.unlink(pathIn(to, storeName), () =>
-      disk.syncDir(to, () => finish(null, { kind: 'refused', refusal })),
-    );
+function judge(world: RepairWorld, to: string, plan: RepairPlan, finish: RepairCallback): void {
+  const { disk } = world;
+  const { instance, keepsInstance, done, lost, tombstone } = plan;
+  const look = (accept: (lastSeq: number, capacityBytes: number) => void): void =>
+    inspectDirectory(disk, to, {}, ({ refusal, lastSeq, survey }) => {
+      const { capacityPages = 0 } = survey?.segments.at(-1)?.header ?? {};
+      if (refusal === null) return accept(lastSeq, capacityPages * pageBytes);
+      disk.unlink(pathIn(to, storeName), () =>
+        disk.syncDir(to, () => finish(null, { kind: 'refused', refusal })),
+      );
+    });
+  const succeed = (lastSeq: number): void =>
+    finish(null, { kind: 'repaired', instance, keepsInstance, lastSeq, done, lost });
+  look((lastSeq, capacityBytes) => {
+    if (tombstone === undefined) return succeed(lastSeq);
+    layTombstone(world, to, capacityBytes, tombstone(), (error) => {
+      if (error !== null) return finish(error, undefined as never);
+      look(succeed);
+    });
   });
 }

@@ -40,6 +40,9 @@ function imageOf(host: SimLogHost): Image {
 
 interface GroupModel {
   slot: number;
+  generation: number;
+  isRemoved: boolean;
+  first: number;
   last: number;
   term: number;
   commit: number;
@@ -49,11 +52,45 @@ function act(log: SimLog, rng: SimRng, groups: Map<number, GroupModel>): void {
   if (groups.size < 3 || rng.chance(0.03)) {
     const groupId = groups.size + 1;
     const slot = openGroup(log, groupId, 1);
-    groups.set(groupId, { slot, last: 0, term: 1, commit: 0 });
+    groups.set(groupId, {
+      slot,
+      generation: 1,
+      isRemoved: false,
+      first: 1,
+      last: 0,
+      term: 1,
+      commit: 0,
+    });
     return;
   }
-  const group = groups.get(rng.between(1, groups.size)) as GroupModel;
-  const kind = rng.between(0, 9);
+  const groupId = rng.between(1, groups.size);
+  const group = groups.get(groupId) as GroupModel;
+  if (group.isRemoved) {
+    group.generation++;
+    group.slot = log.wal.openGroup(groupId, group.generation, groupId, new Uint8Array(3));
+    Object.assign(group, { isRemoved: false, first: 1, last: 0, commit: 0 });
+    return;
+  }
+  const kind = rng.between(0, 13);
+  if (kind === 10 && group.commit >= group.first) {
+    const upTo = rng.between(group.first, group.commit);
+    log.wal.layCompact(group.slot, upTo);
+    group.first = upTo + 1;
+    return;
+  }
+  if (kind === 11 && rng.chance(0.4)) {
+    const index = group.last + rng.between(1, 9);
+    const id = new Uint8Array(16).fill(rng.between(0, 255));
+    const snapshot = { index, term: group.term, id, bytes: 9, crc: 7, config: new Uint8Array(5) };
+    log.wal.laySnapshot(group.slot, snapshot, true);
+    Object.assign(group, { first: index + 1, last: index, commit: index });
+    return;
+  }
+  if (kind === 12 && rng.chance(0.2)) {
+    log.wal.removeGroup(group.slot);
+    group.isRemoved = true;
+    return;
+  }
   if (kind === 0) {
     group.term += rng.between(1, 3);
     const vote = { nodeId: rng.between(1, 3), generation: 1, instance: rng.between(1, 99) };
@@ -93,8 +130,9 @@ export function makeBase(seed: number): BaseImage {
   for (let life = 0; life < lives; life++) {
     const log = host.open();
     for (const found of log.wal.recoveredGroups()) {
-      const { slot, lastIndex: last, term, commit } = found;
-      groups.set(found.groupId, { slot, last, term, commit });
+      const { slot, firstIndex: first, lastIndex: last, term, commit } = found;
+      const { generation, isRemoved } = found;
+      groups.set(found.groupId, { slot, generation, isRemoved, first, last, term, commit });
     }
     for (const [groupId, group] of groups) {
       // A group whose opening was lost with a killed life's last batch.

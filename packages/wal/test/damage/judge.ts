@@ -42,6 +42,7 @@ export function stateOf({ wal, world }: OpenedImage): string {
     const ends = group.termEnds.map((end) => `${end.term}:${end.lastIndex}`).join(',');
     lines.push(
       `${groupId} ${generation} ${replicaId} ${term} ${vote.nodeId}/${vote.generation}/${vote.instance} ` +
+        `${group.isRemoved} ${group.snapshot?.index ?? 0} ` +
         `${commit} ${firstIndex}..${lastIndex} ${prevTerm} ${ends} ${crc32(config, 0, config.length)}`,
     );
     for (let index = firstIndex; index <= lastIndex; ) {

@@ -238,6 +238,7 @@ const honest: readonly Mutator[] = [
       );
       const bytes = editable(damage, a.name);
       if (b === undefined || bytes === null) return false;
+      if (bytes.length < Math.max(a.offset, b.offset) + a.length) return false;
       const first = bytes.slice(a.offset, a.offset + a.length);
       bytes.copyWithin(a.offset, b.offset, b.offset + b.length);
       bytes.set(first, b.offset);

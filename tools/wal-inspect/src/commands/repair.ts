@@ -74,6 +74,8 @@ function requestOf(plan: RepairPlan): RepairRequest {
     case 'fix-bitflip':
     case 'drop-after':
       return { kind: plan.kind, ...plan.place };
+    case 'drop-group':
+      return { kind: plan.kind, groupId: plan.group };
     case 'rebuild-store':
       return { kind: plan.kind };
   }
