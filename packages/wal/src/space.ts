@@ -214,8 +214,8 @@ export class SpaceKeeper {
         this.poke();
       });
     }
-    this.#counters.segmentsFreed++;
     const next = (): void => {
+      this.#counters.segmentsFreed++;
       this.#dropped.shift();
       this.#release();
     };
@@ -228,7 +228,7 @@ export class SpaceKeeper {
   #mayRecycle(segment: SegmentState, callback: (may: boolean) => void): void {
     const isFit =
       segment.capacityBytes === this.#segmentBytes &&
-      this.#spares.wantsMore &&
+      this.#spares.takesMore &&
       !copyOnWriteTypes.has(this.#volumeType);
     if (!isFit) return callback(false);
     this.#world.disk.stat(this.#pathOf(segment), (error, stat) =>

@@ -12,6 +12,8 @@ import { pathIn, reserveName, spareName } from './format.ts';
 /** Pause between two steps of zeros while nobody waits for the spare. */
 const stepPauseMs = 2;
 const spaceRetryMs = 1000;
+/** Files of given-up segments kept beside the reserve: what one rotation takes, another gives back. */
+const sparesMax = 3;
 
 export interface Spare {
   readonly path: string;
@@ -32,7 +34,7 @@ export class SpareMaker {
   readonly #fail: (what: string, error: IoError) => void;
   readonly #onInfo: (line: string) => void;
   #counter: number;
-  #ready: Spare | null = null;
+  readonly #ready: Spare[] = [];
   /** reserve.seg stands, whole. */
   #hasReserve = false;
   #isMaking = false;
@@ -61,7 +63,7 @@ export class SpareMaker {
 
   /** A file of an earlier opening that has the right size. */
   adopt(spare: Spare): void {
-    this.#ready = spare;
+    this.#ready.push(spare);
   }
 
   /** reserve.seg of an earlier opening has the right size. */
@@ -70,8 +72,8 @@ export class SpareMaker {
   }
 
   /** Whether a file of the right size would be kept. */
-  get wantsMore(): boolean {
-    return !this.#isStopped && (this.#ready === null || this.#lacksReserve);
+  get takesMore(): boolean {
+    return !this.#isStopped && (this.#ready.length < sparesMax || this.#lacksReserve);
   }
 
   get #lacksReserve(): boolean {
@@ -85,7 +87,8 @@ export class SpareMaker {
 
   /** Starts making what is missing. */
   want(): void {
-    if (!this.wantsMore || this.#isMaking) return;
+    const isMissing = this.#ready.length === 0 || this.#lacksReserve;
+    if (!isMissing || this.#isMaking || this.#isStopped) return;
     this.#isMaking = true;
     const { disk } = this.#world;
     const path = this.freePath();
@@ -107,9 +110,10 @@ export class SpareMaker {
   /** A whole file that nobody needs any more, under a spare's name: it is kept where one is missing, else removed. */
   offer(spare: Spare): void {
     if (this.#isStopped) return this.#world.disk.close(spare.file, () => {});
-    if (this.#waiting !== null || this.#ready === null) return this.#hand(spare);
+    if (this.#waiting !== null || this.#ready.length === 0) return this.#hand(spare);
     this.#cancelRetry();
     if (this.#isMaking || !this.#lacksReserve) {
+      if (this.#ready.length < sparesMax) return this.#hand(spare);
       const { disk } = this.#world;
       return disk.close(spare.file, () => disk.unlink(spare.path, () => {}));
     }
@@ -119,9 +123,8 @@ export class SpareMaker {
 
   /** Hands over the spare, as soon as there is one; says `onNoSpace` whenever there is no space for it. */
   take(onNoSpace: (error: IoError) => void, callback: (spare: Spare) => void): void {
-    const ready = this.#ready;
-    this.#ready = null;
-    if (ready !== null) return callback(ready);
+    const ready = this.#ready.shift();
+    if (ready !== undefined) return callback(ready);
     this.#waiting = callback;
     this.#onNoSpace = onNoSpace;
     if (this.#hasReserve && this.#cancelRetry()) this.#breakReserve();
@@ -131,20 +134,22 @@ export class SpareMaker {
   /** Makes no more; `done` once no step is under way and the spare's descriptor is closed. The file stays for the next opening. */
   stop(done: () => void): void {
     this.#isStopped = true;
-    const ready = this.#ready;
-    this.#ready = null;
     this.#cancelRetry();
     const whenIdle = (): void => {
       if (this.#isMaking) this.#idle = done;
       else this.#world.clock.nextTurn(done);
     };
-    if (ready !== null) this.#world.disk.close(ready.file, whenIdle);
-    else whenIdle();
+    const closeNext = (): void => {
+      const ready = this.#ready.pop();
+      if (ready === undefined) whenIdle();
+      else this.#world.disk.close(ready.file, closeNext);
+    };
+    closeNext();
   }
 
   /** The file that was being made is whole: the spare, or else the reserve. */
   #takeIn(spare: Spare): void {
-    if (this.#waiting !== null || this.#ready === null) {
+    if (this.#waiting !== null || this.#ready.length === 0) {
       this.#isMaking = false;
       this.#hand(spare);
       return this.want();
@@ -169,13 +174,13 @@ export class SpareMaker {
     const waiting = this.#waiting;
     this.#waiting = null;
     if (waiting !== null) waiting(spare);
-    else this.#ready = spare;
+    else this.#ready.push(spare);
     this.#noteSpace();
   }
 
   /** The disk has room again once nothing is missing that was missing. */
   #noteSpace(): void {
-    if (!this.isOutOfSpace || this.#ready === null || this.#lacksReserve) return;
+    if (!this.isOutOfSpace || this.#ready.length === 0 || this.#lacksReserve) return;
     this.isOutOfSpace = false;
     this.#onInfo('there is space for segments again');
   }
@@ -244,7 +249,7 @@ export class SpareMaker {
       this.#settle();
       return;
     }
-    if (this.#ready === null && !this.isOutOfSpace) {
+    if (this.#ready.length === 0 && !this.isOutOfSpace) {
       this.isOutOfSpace = true;
       this.#onInfo(`no space for the next segment (${error.code}), waiting`);
     }
