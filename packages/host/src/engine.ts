@@ -546,6 +546,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     }
   }
 
+  /** Entries that the log was to write again are damaged: that replica stops, the others are not concerned. */
+  onGroupDamaged(slot: number, error: FlotillaError): void {
+    const replica = this.#replicas.find((each) => each.slot === slot);
+    if (replica !== undefined && !replica.isEnded) this.failReplica(replica, error);
+  }
+
   onPoisoned(error: FlotillaError): void {
     this.#failAll(walPoisoned, error);
     this.#options.onPoisoned(error);

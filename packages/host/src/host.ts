@@ -54,7 +54,9 @@ export class Host {
     this.#calls = parts.calls;
     this.#wal = parts.wal;
     this.#transport = parts.transport;
-    for (const group of parts.wal.recoveredGroups()) this.#recovered.set(group.groupId, group);
+    for (const group of parts.wal.recoveredGroups()) {
+      if (!group.isRemoved) this.#recovered.set(group.groupId, group);
+    }
   }
 
   /**

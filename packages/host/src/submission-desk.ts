@@ -133,7 +133,9 @@ export class SubmissionDesk {
   #propose(replica: Replica, batch: SubmissionBatch): void {
     const core = replica.core;
     const isLeader = core.role === 'leader';
-    const isTaken = isLeader && !replica.isEnded && !this.#wal.isFull;
+    const wal = this.#wal;
+    const isFull = wal.isFull || (wal.fullGroups > 0 && wal.isGroupFull(replica.slot));
+    const isTaken = isLeader && !replica.isEnded && !isFull;
     let head = replica.chainHead;
     replica.chainHead = -1;
     replica.chainTail = -1;

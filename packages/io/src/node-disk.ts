@@ -134,7 +134,7 @@ export class NodeDisk implements Disk {
   volume(path: string, callback: Callback<VolumeInfo>): void {
     fs.statfs(path, (error, stat) => {
       const value =
-        error === null ? { type: stat.type, freeBytes: stat.bavail * stat.bsize } : undefined;
+        error === null ? { type: stat.type >>> 0, freeBytes: stat.bavail * stat.bsize } : undefined;
       callback(error, value as VolumeInfo);
     });
   }
