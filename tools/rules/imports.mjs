@@ -35,7 +35,8 @@ const direction = new Map(
     host: ['core', 'wal', 'transport', 'codec', 'io'],
     sharding: ['host', 'codec', 'io'],
     kv: ['sharding', 'host', 'codec', 'io'],
-    flotilla: ['sharding', 'host', 'core', 'wal', 'transport', 'codec', 'io'],
+    raftnode: ['core', 'codec', 'io'],
+    flotilla: ['raftnode', 'sharding', 'host', 'core', 'wal', 'transport', 'codec', 'io'],
     testkit: ['sharding', 'host', 'core', 'wal', 'transport', 'codec', 'io'],
   }),
 );

@@ -17,3 +17,18 @@ export {
   type WriteManyResult,
   type WriteResult,
 } from '@flotilla/host';
+export {
+  type Action as RaftNodeAction,
+  decodeMessage,
+  type Event as RaftNodeEvent,
+  encodeMessage,
+  type HardState,
+  type LogEntry,
+  MemoryLog,
+  type RaftMessage,
+  RaftNode,
+  type RaftNodeOptions,
+  type RaftNodeRole,
+  type StoredSnapshot,
+  type SyncLog,
+} from '@flotilla/raftnode';

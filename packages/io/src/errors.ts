@@ -26,6 +26,10 @@ export const errorCodes = {
   GROUP_EXISTS: { retryable: false },
   /** The replica stopped for good: its state machine threw, or its log is damaged. */
   GROUP_FATAL: { retryable: false },
+  /** A change of members waits for the one before it, or for the leader's first commit; nothing was changed. */
+  CONFIG_IN_PROGRESS: { retryable: true },
+  /** No group can have these members; `details.kind` says why. */
+  MEMBERSHIP_INVALID: { retryable: false },
   /** A key is served by another shard or host; `details` names it. */
   WRONG_SHARD: { retryable: true },
   /** An option has a value that cannot work; `details.problems` lists each one. */

@@ -6,7 +6,7 @@ import {
   applySimple,
   type ChangeRefusal,
   type ChangeResult,
-  Configuration,
+  type Configuration,
   emptyConfiguration,
   enterJoint,
   leaveJoint,

@@ -166,7 +166,7 @@ class ListCheck {
       if (!isOwn || (earlier !== undefined && !isEqual(earlier, before))) {
         this.#find(
           'internal',
-          `${this.#name(at)} reads [${list}] of ${step.key} against its own steps`,
+          `${this.#name(at)} reads [${list.join()}] of ${step.key} against its own steps`,
         );
         continue;
       }
@@ -179,9 +179,9 @@ class ListCheck {
 
   #checkLists(key: Key): void {
     for (const { transaction, list, own } of key.reads) {
-      const what = `${this.#name(transaction)} reads [${list}] of ${key.name}`;
+      const what = `${this.#name(transaction)} reads [${list.join()}] of ${key.name}`;
       if (!isPrefix(list, key.longest)) {
-        this.#find('incompatible', `${what}, which does not begin [${key.longest}]`);
+        this.#find('incompatible', `${what}, which does not begin [${key.longest.join()}]`);
       }
       if (new Set(list).size < list.length) this.#find('duplicated', what);
       for (const value of list) {
