@@ -17,8 +17,8 @@ import { figure } from './stall.ts';
 
 const options = {
   groups: { kind: 'number', default: 48, min: 2, max: 100_000, help: 'Raft groups' },
-  payload: { kind: 'number', default: 1024, min: 8, max: 1 << 20, help: 'bytes of a write' },
-  inflight: { kind: 'number', default: 4096, min: 1, max: 1_000_000, help: 'writes at capacity' },
+  payload: { kind: 'number', default: 4096, min: 8, max: 1 << 20, help: 'bytes of a write' },
+  inflight: { kind: 'number', default: 1024, min: 1, max: 1_000_000, help: 'writes at capacity' },
   times: { kind: 'number', default: 10, min: 1, max: 1000, help: 'offered for each one served' },
   warmup: { kind: 'number', default: 3, min: 0, max: 600, help: 'seconds before anything counts' },
   before: { kind: 'number', default: 8, min: 1, max: 600, help: 'seconds at capacity' },
@@ -29,6 +29,8 @@ const options = {
 
 const leader = 1;
 const settleMs = 30_000;
+/** Offered for each write served while leadership changes and the host closes: full queues, and a loop with time for both. */
+const timesMeanwhile = 2;
 /** Resident memory that the queues of a host may take by its default options: see docs/guide/failures.md. */
 const growthMiBMax = 256;
 
@@ -58,7 +60,6 @@ export async function overload(args: readonly string[]): Promise<SuiteReport> {
       await after(Math.min(1, left) * 1000);
       slices.push(await lead.ask('sample', null));
     }
-    if (process.env['DEBUG_SLICES']) console.error(before, slices);
     const totalsDuring = await lead.ask('totals', null);
     const end = await lead.ask('endLoad', settleMs);
     ends.push(end);
@@ -67,10 +68,10 @@ export async function overload(args: readonly string[]): Promise<SuiteReport> {
     if (strangers.length > 0) throw new Error(`not only BUSY: ${JSON.stringify(end.errors)}`);
     if (end.errors['BUSY'] === undefined) throw new Error('nothing was refused: no overload');
 
-    const lost = await loseLeadership(cluster, load, rate);
+    const lost = await loseLeadership(cluster, load, capacity * timesMeanwhile);
     ends.push(lost);
     await cluster.settle(ends, 120_000);
-    const closed = await closeUnderLoad(cluster, load, rate);
+    const closed = await closeUnderLoad(cluster, load, capacity * timesMeanwhile);
     const sum = (pick: (sample: LoadSample) => number): number =>
       slices.reduce((total, sample) => total + pick(sample), 0);
     const seconds = sum((sample) => sample.seconds);

@@ -116,11 +116,16 @@ export async function slowDisk(args: readonly string[]): Promise<SuiteReport> {
     await memory.over(params.before);
     const before = await sample();
     const rssBefore = memory.takePeaks();
-    await cluster.host(victim).ask('slowSync', params.syncMs);
+    const slow = cluster.host(victim);
+    await slow.ask('slowSync', params.syncMs);
+    const totalsSlow = await slow.ask('totals', null);
+    const slowMs = performance.now();
     await memory.over(params.seconds);
     const during = await sample();
+    const syncs = delta(totalsSlow, await slow.ask('totals', null), 'walSyncs');
+    const syncsPerSecond = (syncs * 1000) / (performance.now() - slowMs);
     const rssDuring = memory.takePeaks();
-    await cluster.host(victim).ask('slowSync', 0);
+    await slow.ask('slowSync', 0);
     await memory.over(params.after);
     const ends = await Promise.all(cluster.hosts.map((host) => host.ask('endLoad', 30_000)));
     await cluster.settle(ends, 120_000);
@@ -136,6 +141,7 @@ export async function slowDisk(args: readonly string[]): Promise<SuiteReport> {
       ];
     });
     results.push(
+      figure('syncsDuring.slow', '1/s', syncsPerSecond),
       ...rssResults('rssMiBBefore', rssBefore),
       ...rssResults('rssMiBDuring', rssDuring),
       ...rssResults('rssMiBAfter', rssAfter),
