@@ -107,6 +107,19 @@ export class FaultInjector {
           effect: { kind: 'syncError', code: 'EIO', pages: 'dropped' },
         });
         return true;
+      case 'writeError':
+        this.#world.host(fault.host).disk.plan({
+          op: 'writev',
+          path: new RegExp(fault.path),
+          effect: { kind: 'error', code: 'EIO', applied: fault.applied },
+        });
+        return true;
+      case 'shortWrite':
+        this.#world.host(fault.host).disk.plan({
+          op: 'writev',
+          effect: { kind: 'short', bytes: fault.bytes },
+        });
+        return true;
       case 'wallJump':
         return this.#ifRunning(fault.host, (host) => host.clock.jumpWall(fault.byMs));
       case 'pause':

@@ -48,6 +48,15 @@ export type Fault =
   | { readonly kind: 'diskStall'; readonly host: string }
   /** The next sync fails and drops its pages. */
   | { readonly kind: 'syncError'; readonly host: string }
+  /** The next write of the log fails, with none, some or all of its bytes in the file. */
+  | {
+      readonly kind: 'writeError';
+      readonly host: string;
+      readonly applied: 'none' | 'part' | 'all';
+      readonly path: string;
+    }
+  /** The next write stops early without an error, as the system may at any time. */
+  | { readonly kind: 'shortWrite'; readonly host: string; readonly bytes: number }
   | { readonly kind: 'clockRate'; readonly host: string; readonly rate: number }
   | { readonly kind: 'wallJump'; readonly host: string; readonly byMs: number };
 
@@ -114,12 +123,14 @@ const lengthsUs: Record<FaultKind, readonly [number, number]> = {
   slowDisk: [second, 30 * second],
   diskStall: [10_000, 10 * second],
   syncError: [0, 0],
+  writeError: [0, 0],
+  shortWrite: [0, 0],
   clockRate: [second, 60 * second],
   wallJump: [0, 0],
 };
 
-/** One failed sync ends a host's life for good: at most one a run. */
-const windowsMax: Partial<Record<FaultKind, number>> = { syncError: 1 };
+/** One failed sync or write ends a host's life: at most one a run. */
+const windowsMax: Partial<Record<FaultKind, number>> = { syncError: 1, writeError: 1 };
 
 /** Draws the faults of one run. */
 export function drawFaultSchedule(seed: number, config: FaultConfig): FaultSchedule {
@@ -214,6 +225,12 @@ function drawFault(
       return { kind, host, freeze: rng.chance(0.3) };
     case 'slowDisk':
       return { kind, host, slowness: rng.logBetween(10, 5000) };
+    case 'writeError': {
+      const applied = rng.pick(['none', 'part', 'all'] as const);
+      return { kind, host, applied, path: writtenPaths };
+    }
+    case 'shortWrite':
+      return { kind, host, bytes: rng.logBetween(1, 4096) };
     case 'clockRate':
       return { kind, host, rate: 0.8 + rng.float() * 0.4 };
     case 'wallJump':

@@ -110,11 +110,22 @@ describe('the chain of terms', () => {
 });
 
 describe('the witness', () => {
-  const make = (): { witness: Witness; log: ViolationLog } => {
+  const make = (): {
+    witness: Witness;
+    log: ViolationLog;
+    promised: number[];
+    time: { event: number };
+  } => {
     const log = violations();
-    const witness = new Witness(log, newTotals(), { onVoteSent() {} });
+    const promised: number[] = [];
+    const time = { event: 1 };
+    const witness = new Witness(log, newTotals(), {
+      eventCount: () => time.event,
+      onVoteSent() {},
+      onEntryPromised: (host) => promised.push(host),
+    });
     witness.addGroup(1, [1, 2, 3]);
-    return { witness, log };
+    return { witness, log, promised, time };
   };
   const message = (fields: Partial<Message>): Message => Object.assign(new Message(), fields);
   const vote = (witness: Witness, from: number, to: number, term: number): void => {
@@ -187,13 +198,90 @@ describe('the witness', () => {
     expect(log.first?.invariant).toBe('S6');
   });
 
-  test('S9: refuses a term that falls, told to the same peer', () => {
+  test('S6: does not ask a late leader of an earlier term for what a later one committed', () => {
     const { witness, log } = make();
-    const told = (to: number, term: number): void =>
-      witness.onMessage(1, to, 1, message({ kind: messageKinds.heartbeatAnswer, term }), []);
+    elect(witness, 1, 2, 1);
+    append(witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    answer(witness, 2, 1, 1, 5);
+    elect(witness, 3, 2, 2);
+    elect(witness, 1, 2, 3);
+    append(witness, 1, 2, { term: 3, prevIndex: 5, prevTerm: 1, lastIndex: 6, entriesTerm: 3 });
+    answer(witness, 2, 1, 3, 6);
+    append(witness, 1, 2, { term: 3, prevIndex: 6, prevTerm: 3, lastIndex: 6, commit: 6 });
+    append(witness, 3, 2, { term: 2, prevIndex: 5, prevTerm: 1, lastIndex: 6, entriesTerm: 2 });
+    expect(log.first).toBe(null);
+    elect(witness, 3, 2, 4);
+    append(witness, 3, 2, { term: 4, prevIndex: 6, prevTerm: 2, lastIndex: 7, entriesTerm: 4 });
+    expect(log.first?.invariant).toBe('S6');
+  });
+
+  test('S3: refuses two beginnings of a term, and two contents of the same entries', () => {
+    const block = { firstIndex: 1, count: 5, crc: 11 };
+    const one = make();
+    elect(one.witness, 1, 2, 1);
+    const first = message({ kind: messageKinds.append, term: 1, lastIndex: 5, entriesTerm: 1 });
+    one.witness.onMessage(1, 2, 1, first, [block]);
+    one.witness.onMessage(1, 3, 1, first, [block]);
+    expect(one.log.first).toBe(null);
+    one.witness.onMessage(1, 3, 1, first, [{ ...block, crc: 12 }]);
+    expect(one.log.first?.message).toMatch(/two contents/);
+
+    const two = make();
+    elect(two.witness, 1, 2, 1);
+    append(two.witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    append(two.witness, 1, 3, { term: 1, prevIndex: 3, lastIndex: 5, entriesTerm: 1 });
+    expect(two.log.first?.invariant).toBe('S3');
+  });
+
+  test('S4: refuses an entry of another term than the one that was committed there', () => {
+    const { witness, log } = make();
+    elect(witness, 1, 2, 1);
+    append(witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    answer(witness, 2, 1, 1, 5);
+    append(witness, 1, 2, { term: 1, prevIndex: 5, prevTerm: 1, lastIndex: 5, commit: 5 });
+    witness.onApplied(1, 5, 1);
+    expect(log.first).toBe(null);
+    witness.onApplied(1, 4, 2);
+    expect(log.first?.invariant).toBe('S4');
+  });
+
+  test('S5: refuses an applied command that no quorum shows', () => {
+    const { witness, log } = make();
+    elect(witness, 1, 2, 1);
+    append(witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    witness.onApplied(1, 1, 1);
+    expect(log.first?.invariant).toBe('S5');
+  });
+
+  test('S5: asks for the disk of who acknowledges, and of a leader whose own copy is needed', () => {
+    const { witness, log, promised } = make();
+    elect(witness, 1, 2, 1);
+    append(witness, 1, 2, { term: 1, lastIndex: 5, entriesTerm: 1 });
+    answer(witness, 2, 1, 1, 5);
+    expect(promised).toEqual([2]);
+    witness.onApplied(1, 5, 1);
+    expect(promised).toEqual([2, 1]);
+    expect(witness.group(1).promises(1).ack).toEqual({ term: 1, index: 5, entryTerm: 1 });
+    append(witness, 1, 3, { term: 1, prevIndex: 5, prevTerm: 1, lastIndex: 6, entriesTerm: 1 });
+    answer(witness, 2, 1, 1, 6);
+    answer(witness, 3, 1, 1, 6);
+    witness.onApplied(1, 6, 1);
+    expect(promised).toEqual([2, 1, 2, 3]);
+    expect(log.first).toBe(null);
+  });
+
+  test('S9: refuses a term that falls, told to the same peer in a later event', () => {
+    const { witness, log, time } = make();
+    const told = (to: number, term: number): void => {
+      const answered = message({ kind: messageKinds.heartbeatAnswer, term });
+      witness.onMessage(1, to, 1, answered, []);
+    };
     told(2, 5);
     told(3, 4);
+    told(2, 4);
     expect(log.first).toBe(null);
+    time.event += 1;
+    told(2, 5);
     told(2, 4);
     expect(log.first?.invariant).toBe('S9');
   });

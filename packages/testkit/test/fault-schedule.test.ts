@@ -47,7 +47,7 @@ describe('drawFaultSchedule', () => {
       }
     }
     // All kinds of Fault there are.
-    expect(kinds.size).toBe(14);
+    expect(kinds.size).toBe(16);
     expect([...shapes].sort()).toEqual([...partitionShapes].sort());
   });
 

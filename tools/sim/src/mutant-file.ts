@@ -1,6 +1,7 @@
 // A planted bug as data: a JSON file in tools/sim/mutants that says which text of which source becomes what, and which
-// invariants it must break. The text must occur exactly once: a mutant that does not fit its source any more is STALE and
-// counts as missed, so that it is brought up to date with the code it is about.
+// invariants it must break. The text must occur exactly once, however it is broken into lines: a mutant that does not fit
+// its source any more is STALE and counts as missed, and a unit test fails, so that it is brought up to date with the code
+// it is about.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,9 +50,17 @@ export function readMutants(folder: string): Mutant[] {
     });
 }
 
-/** `source` with the edit made, or null where its text does not occur exactly once. */
+/** `source` with the edit made, or null where its text does not occur exactly once. Amounts of white space do not count. */
 export function applyEdit(source: string, { find, replace }: MutantEdit): string | null {
-  const at = source.indexOf(find);
-  if (at < 0 || source.includes(find, at + 1)) return null;
-  return source.slice(0, at) + replace + source.slice(at + find.length);
+  const words = find.trim().split(/\s+/);
+  const text = new RegExp(words.map(escaped).join('\\s+'), 'g');
+  const places = [...source.matchAll(text)];
+  const [place] = places;
+  if (place === undefined || places.length > 1) return null;
+  const after = place.index + place[0].length;
+  return source.slice(0, place.index) + replace.trim() + source.slice(after);
+}
+
+function escaped(word: string): string {
+  return word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

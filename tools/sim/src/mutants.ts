@@ -1,9 +1,9 @@
 // Is the simulator worth its time? Known bugs are planted one by one into a copy of the sources, and seeds are run until
 // one is found. First the copy without any bug must be clean, through the same path.
 //
-// A catch is a violation of an invariant that the bug has to break, in a run whose hosts had
-// come up. A mutant that does
-// not fit its source (STALE), does not compile or does not run (BROKEN), or breaks only something else is not caught.
+// A catch is a violation of an invariant that the bug has to break, in a run whose hosts had come up, at a seed that the
+// copy without the bug passes. A mutant that does not fit its source (STALE), does not compile or does not run (BROKEN),
+// or breaks only something else is not caught.
 
 import { fileURLToPath } from 'node:url';
 import { runChild } from './children.ts';
@@ -39,9 +39,10 @@ export async function runMutants(options: SimOptions, output: Output): Promise<n
     output.error(`sim: there is no mutant ${unknown.join(', ')}`);
     return 2;
   }
+  const clean = new ScratchTree(repository);
   const tree = new ScratchTree(repository);
   try {
-    const problem = tree.build() ?? (await firstViolation(tree, options, mutants));
+    const problem = clean.build() ?? (await firstViolation(clean, options, mutants));
     if (problem !== null) {
       output.error(`sim: the copy without a mutant is not clean: ${problem}`);
       return 1;
@@ -49,13 +50,14 @@ export async function runMutants(options: SimOptions, output: Output): Promise<n
     if (!options.json) output.line('none  the copy without a mutant is clean');
     let missed = 0;
     for (const mutant of mutants) {
-      const result = await tryMutant(tree, mutant, options);
+      const result = await tryMutant({ clean, tree }, mutant, options);
       if (result.verdict !== 'caught') missed += 1;
       output.line(options.json ? JSON.stringify(result) : lineOf(result));
     }
     if (!options.json) output.line(`${mutants.length - missed} of ${mutants.length} caught`);
     return missed > 0 ? 1 : 0;
   } finally {
+    clean.remove();
     tree.remove();
   }
 }
@@ -66,24 +68,32 @@ async function firstViolation(
   mutants: readonly Mutant[],
 ): Promise<string | null> {
   for (const config of new Set(mutants.map((mutant) => mutant.config))) {
-    let violation: ResultRecord | null = null;
-    const { seed } = options;
-    const ended = await runChild(
-      { script: tree.script, seed, seeds: cleanSeeds, config },
-      (record) => {
-        if (record.verdict === 'violation') violation = record;
-        return record.verdict === 'pass';
-      },
-    );
-    if (!ended.ok) return ended.errors;
-    const found = violation as ResultRecord | null;
-    if (found !== null) return `${found.replay}: ${found.invariant}: ${found.message}`;
+    const problem = await violationIn(tree, config, options.seed, cleanSeeds);
+    if (problem !== null) return problem;
   }
   return null;
 }
 
-async function tryMutant(
+/** What the copy violates, or why it does not run; null where those seeds pass. */
+async function violationIn(
   tree: ScratchTree,
+  config: string,
+  seed: number,
+  seeds: number,
+): Promise<string | null> {
+  const found: { record: ResultRecord | null } = { record: null };
+  const ended = await runChild({ script: tree.script, seed, seeds, config }, (record) => {
+    if (record.verdict === 'violation') found.record = record;
+    return record.verdict === 'pass';
+  });
+  if (!ended.ok) return ended.errors;
+  if (found.record === null) return null;
+  const { replay, invariant, message } = found.record;
+  return `${replay}: ${invariant}: ${message}`;
+}
+
+async function tryMutant(
+  { clean, tree }: { readonly clean: ScratchTree; readonly tree: ScratchTree },
   mutant: Mutant,
   options: SimOptions,
 ): Promise<MutantResult> {
@@ -118,6 +128,10 @@ async function tryMutant(
     const found = caught as ResultRecord | null;
     if (found !== null) {
       const { invariant, message } = found;
+      const unmutated = await violationIn(clean, mutant.config, found.seed, 1);
+      if (unmutated !== null) {
+        return end('BROKEN', { seedsRun, detail: `without the mutant too: ${unmutated}` });
+      }
       return end('caught', { invariant, seed: found.seed, seedsRun, detail: message ?? '' });
     }
     if (!ended.ok) return end('BROKEN', { seedsRun, detail: ended.errors });

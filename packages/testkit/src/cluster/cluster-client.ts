@@ -2,7 +2,7 @@
 // hints, tries again after errors that say nothing happened, each time under a new identity, and writes down a
 // history: returned, refused, or unknown. An unknown write is never tried again.
 
-import type { RaftGroup } from '@flotilla/host';
+import type { CallOptions, RaftGroup } from '@flotilla/host';
 import { FlotillaError } from '@flotilla/io';
 import type { HistoryRecorder, RegisterInput, RegisterOutput } from '../register-model.ts';
 import type { SimOwner } from '../sim-kernel.ts';
@@ -22,6 +22,8 @@ const refusals = new Set([
   'WAL_POISONED',
 ]);
 const retryPauseUs = 20_000;
+/** Key of the writes of bursts, which nobody reads. */
+const burstKey = 2_000_000;
 
 export type History = HistoryRecorder<RegisterInput, RegisterOutput>;
 
@@ -72,11 +74,100 @@ export class ClusterClient {
   /** Whether it was answered. */
   perform(operation: ClientOperation): Promise<boolean> {
     this.#operation += 1;
-    return operation.kind === 'write' ? this.#write(operation) : this.#read(operation);
+    switch (operation.kind) {
+      case 'write':
+        return this.#write(operation);
+      case 'read':
+        return this.#read(operation);
+      default:
+        return this.#burst(operation);
+    }
+  }
+
+  /** Many writes at once, each tried once: more than a host lets in is offered on purpose. */
+  async #burst(operation: ClientOperation): Promise<boolean> {
+    const { ledger, totals, world } = this.#context;
+    const { group: groupId, kind, count } = operation;
+    const giveUpUs = world.kernel.nowUs + operation.patienceUs;
+    const target = this.#target(groupId);
+    if (target === null) return false;
+    const { host, group } = target;
+    const ids: number[] = [];
+    const commands: Uint8Array[] = [];
+    for (let i = 0; i < count; i++) {
+      const id = attemptId(this.id, this.#operation, i);
+      ledger.tried(id);
+      ids.push(id);
+      commands.push(encodeCommand(id, burstKey, operation.bytes));
+    }
+    totals.burstWrites += count;
+    let leaderHint = 0;
+    let isServed = false;
+    const judge = (answer: Answer<{ index: number; term: number }>, first: number): void => {
+      const till = kind === 'many' ? count : first + 1;
+      for (let i = first; i < till; i++) {
+        const id = ids[i] as number;
+        if (answer.kind === 'value') {
+          const { index, term } = answer.value;
+          isServed = true;
+          totals.acknowledgedWrites += 1;
+          this.#acknowledged(host, groupId, id, { index: index + i - first, term });
+        } else if (answer.kind === 'refused') {
+          ledger.refused(id, answer.code);
+          leaderHint = answer.leaderHint;
+        } else {
+          totals.unknownWrites += 1;
+        }
+      }
+    };
+    if (kind === 'many') {
+      const offer = async (): Promise<{ index: number; term: number }> => {
+        const { firstIndex, lastIndex, term } = await group.proposeMany(commands);
+        if (lastIndex - firstIndex + 1 !== count) {
+          const text = `${count} commands were written as ${firstIndex} to ${lastIndex}`;
+          this.#context.violations.report('C1', text);
+        }
+        return { index: firstIndex, term };
+      };
+      judge(await this.#ask(host, giveUpUs, offer), 0);
+    } else {
+      const answers = commands.map((command) =>
+        this.#ask(host, giveUpUs, () => group.propose(command)),
+      );
+      for (const [i, answer] of (await Promise.all(answers)).entries()) judge(answer, i);
+    }
+    if (isServed) this.#leaders.set(groupId, host.id);
+    else await this.#pause(groupId, leaderHint);
+    return isServed;
+  }
+
+  #acknowledged(
+    host: ClusterHost,
+    groupId: number,
+    id: number,
+    { index, term }: { readonly index: number; readonly term: number },
+  ): void {
+    const { ledger, witness } = this.#context;
+    ledger.acknowledged(groupId, id, index, term);
+    if (witness.group(groupId).members.length === 1) {
+      witness.onSoleVoterAcknowledged(host.id, groupId, index, term);
+    }
+  }
+
+  /** Limits of a call, as planned. The signal fires by the simulation's time. */
+  #limits({ timeoutMs, abortUs }: ClientOperation): CallOptions | undefined {
+    if (timeoutMs === 0 && abortUs === 0) return undefined;
+    if (abortUs === 0) return { timeoutMs };
+    const aborter = new AbortController();
+    this.#context.totals.aborted += 1;
+    const { kernel } = this.#context.world;
+    kernel.schedule(abortUs, this.#owner, 'client aborts', () => aborter.abort());
+    const { signal } = aborter;
+    return timeoutMs === 0 ? { signal } : { signal, timeoutMs };
   }
 
   async #write(operation: ClientOperation): Promise<boolean> {
-    const { ledger, totals, world, witness } = this.#context;
+    const { ledger, totals, world } = this.#context;
     const giveUpUs = world.kernel.nowUs + operation.patienceUs;
     const { group: groupId, key } = operation;
     for (let attempt = 0; world.kernel.nowUs < giveUpUs; attempt++) {
@@ -90,19 +181,14 @@ export class ClusterClient {
       const call = this.#history.call(this.id, `g${groupId}/k${key}`, input);
       ledger.tried(id);
       const command = encodeCommand(id, key, operation.bytes);
-      const limit = operation.timeoutMs > 0 ? { timeoutMs: operation.timeoutMs } : undefined;
       const answer = await this.#ask(target.host, giveUpUs, () =>
-        target.group.propose(command, limit),
+        target.group.propose(command, this.#limits(operation)),
       );
       if (answer.kind === 'value') {
-        const { index, term } = answer.value;
         call.returned(true);
         totals.acknowledgedWrites += 1;
         this.#leaders.set(groupId, target.host.id);
-        ledger.acknowledged(groupId, id, index, term);
-        if (witness.group(groupId).members.length === 1) {
-          witness.onSoleVoterAcknowledged(target.host.id, groupId, index, term);
-        }
+        this.#acknowledged(target.host, groupId, id, answer.value);
         return true;
       }
       if (answer.kind === 'unknown') {
@@ -130,7 +216,9 @@ export class ClusterClient {
       }
       const machine = target.host.machine(groupId);
       const call = this.#history.call(this.id, `g${groupId}/k${key}`, { kind: 'read' });
-      const answer = await this.#ask(target.host, giveUpUs, () => target.group.read());
+      const answer = await this.#ask(target.host, giveUpUs, () =>
+        target.group.read(this.#limits(operation)),
+      );
       if (answer.kind === 'value' && machine !== undefined) {
         call.returned(machine.read(key));
         totals.acknowledgedReads += 1;
@@ -175,7 +263,7 @@ export class ClusterClient {
       const timer = kernel.schedule(waitUs, this.#owner, 'client gives up', () =>
         resolve({ kind: 'unknown' }),
       );
-      call().then(
+      host.call(call).then(
         (value) => {
           timer.cancel();
           resolve({ kind: 'value', value, host });

@@ -17,6 +17,8 @@ const directory = '/data/wal';
 const clusterId = new Uint8Array(16).fill(7);
 /** Votes that are checked by a power cut on a copy of the disk, per host and run. */
 const voteProbesMax = 12;
+/** The same for acknowledged entries, each after four times as many as the one before. */
+const ackProbesMax = 6;
 
 /** One life of the process. */
 interface Life {
@@ -24,6 +26,12 @@ interface Life {
   host: Host | null;
   readonly groups: Map<number, RaftGroup>;
   readonly machines: Map<number, RegisterMachine>;
+  /** Calls that its groups have not answered. */
+  pendingCalls: number;
+  /** close() has been called. */
+  isClosing: boolean;
+  /** The one before was closed in good order. */
+  readonly expectsClean: boolean;
 }
 
 export class ClusterHost {
@@ -39,6 +47,10 @@ export class ClusterHost {
   #isCreated = false;
   #voteProbes = 0;
   #voteProbeDue = false;
+  #acks = 0;
+  #acksProbed = 0;
+  /** The last life was closed in good order. */
+  #isClean = false;
 
   constructor(context: ClusterContext, plan: HostPlan, sim: SimHost) {
     this.id = plan.id;
@@ -61,7 +73,8 @@ export class ClusterHost {
 
   /** All its groups are served. */
   get isServing(): boolean {
-    return this.#life !== null && this.#life.groups.size === this.#groups.length;
+    const life = this.#life;
+    return life !== null && !life.isClosing && life.groups.size === this.#groups.length;
   }
 
   group(groupId: number): RaftGroup | undefined {
@@ -70,6 +83,23 @@ export class ClusterHost {
 
   machine(groupId: number): RegisterMachine | undefined {
     return this.#life?.machines.get(groupId);
+  }
+
+  get pendingCalls(): number {
+    return this.#life?.pendingCalls ?? 0;
+  }
+
+  /** Calls the engine and counts the call as open until it settles. */
+  call<T>(call: () => Promise<T>): Promise<T> {
+    const life = this.#life;
+    if (life === null) throw new Error(`${this.sim.name} is down`);
+    life.pendingCalls += 1;
+    const settled = (): void => {
+      life.pendingCalls -= 1;
+    };
+    const answer = call();
+    answer.then(settled, settled);
+    return answer;
   }
 
   get groupPlans(): readonly GroupPlan[] {
@@ -85,8 +115,12 @@ export class ClusterHost {
       host: null,
       groups: new Map(),
       machines: new Map(),
+      pendingCalls: 0,
+      isClosing: false,
+      expectsClean: this.#isClean,
     };
     this.#life = life;
+    this.#isClean = false;
     if (life.number > 1) this.#context.totals.restarts += 1;
     this.#open(life, this.sim.start()).catch((error: unknown) => this.#openFailed(life, error));
   }
@@ -117,7 +151,7 @@ export class ClusterHost {
     });
     this.#isCreated = true;
     life.host = host;
-    this.#countRecovery(host);
+    this.#countRecovery(host, life.expectsClean);
     const opened = this.#groups.map(async ({ id, members }) => {
       const machine = new RegisterMachine(id, this.sim.name, ledger, violations);
       life.machines.set(id, machine);
@@ -134,6 +168,7 @@ export class ClusterHost {
         if (!this.#isLiving(world)) return;
         witness.onMessage(this.id, idOfAddress(remote), groupId, message, blocks);
         this.#probeVote();
+        this.#probeAck();
       },
       onFrame: (copy) => this.#copyLater(copies, copy),
       onUnreadable: (what) => violations.report('P1', `${this.sim.name} sent ${what}`),
@@ -159,6 +194,21 @@ export class ClusterHost {
   /** A vote is about to leave from here: look at the disk at this very moment. */
   voteSent(): void {
     this.#voteProbeDue = true;
+  }
+
+  /** An entry is about to be acknowledged from here, or counted as a copy by the leader that lives here. */
+  entryPromised(): void {
+    this.#acks += 1;
+  }
+
+  #probeAck(): void {
+    // The first, the fourth, the sixteenth ...: a run has thousands.
+    if (this.#acksProbed >= ackProbesMax || this.#acks < 4 ** this.#acksProbed) return;
+    this.#acksProbed += 1;
+    this.#context.totals.acksProbed += 1;
+    const rng = this.#rng.fork(`ack ${this.#acksProbed}`);
+    const recovered = this.#probe.recover(this.sim.disk.image(), rng, true);
+    this.#judge(recovered, 'if the power went as its answer left');
   }
 
   #probeVote(): void {
@@ -210,6 +260,42 @@ export class ClusterHost {
     }
   }
 
+  // ── stops in good order ────────────────────────────────────────────────────────────────────────
+
+  /** As an operator would: the host is closed, its process ends, and another is started. */
+  stopLater(afterUs: number, downUs: number): void {
+    const { kernel } = this.#context.world;
+    kernel.schedule(afterUs, this.#owner, 'stop a host', () => {
+      const life = this.#life;
+      const host = life?.host ?? null;
+      if (life === null || host === null || !this.isServing || life.isClosing) return;
+      life.isClosing = true;
+      host.close().then(
+        () => this.#stopped(life, downUs, null),
+        (error: unknown) => this.#stopped(life, downUs, error),
+      );
+    });
+  }
+
+  #stopped(life: Life, downUs: number, error: unknown): void {
+    if (this.#life !== life) return;
+    const { totals, violations, world } = this.#context;
+    if (error !== null && !isInjected(error)) {
+      violations.report('F1', `${this.sim.name} cannot be closed: ${describe(error)}`);
+    }
+    if (life.pendingCalls > 0) {
+      const text = `${this.sim.name} is closed, and ${life.pendingCalls} calls have no answer`;
+      violations.report('P2', text);
+    }
+    if (error === null) {
+      totals.cleanStops += 1;
+      this.#isClean = true;
+    }
+    this.sim.kill();
+    this.onDown();
+    world.kernel.schedule(downUs, this.#owner, 'start again', () => this.start());
+  }
+
   // ── ends of lives ──────────────────────────────────────────────────────────────────────────────
 
   #openFailed(life: Life, error: unknown): void {
@@ -242,8 +328,19 @@ export class ClusterHost {
   #endLife(life: Life): void {
     if (this.#life !== life || !this.sim.isRunning) return;
     const rng = this.#rng.fork(`end ${life.number}`);
-    if (rng.chance(0.5)) this.sim.kill();
-    else this.sim.powerCut();
+    const { totals, violations } = this.#context;
+    if (life.pendingCalls > 0) {
+      const text = `${this.sim.name} is poisoned or refused to start, and ${life.pendingCalls} calls have no answer`;
+      violations.report('P2', text);
+    }
+    totals.crashes += 1;
+    if (rng.chance(0.5)) {
+      totals.kills += 1;
+      this.sim.kill();
+    } else {
+      totals.powerCuts += 1;
+      this.sim.powerCut();
+    }
     this.onDown();
     const { kernel } = this.#context.world;
     kernel.schedule(rng.between(10_000, 500_000), this.#owner, 'start again', () => this.start());
@@ -257,9 +354,14 @@ export class ClusterHost {
     }
   }
 
-  #countRecovery(host: Host): void {
+  #countRecovery(host: Host, expectsClean: boolean): void {
     const { totals } = this.#context;
-    const { verdict, carriedBatches } = host.recovery;
+    const { verdict, carriedBatches, lastSeq } = host.recovery;
+    // A log without a batch has nothing that a clean mark could name.
+    if (expectsClean && verdict !== 'clean' && lastSeq > 0) {
+      const text = `${this.sim.name} was closed in good order, and opens as ${verdict}`;
+      this.#context.violations.report('W1', text);
+    }
     if (verdict === 'torn') totals.tornTails += 1;
     totals.carriedBatches += carriedBatches;
   }

@@ -41,7 +41,8 @@ export interface GroupPlan {
 }
 
 export interface ClientOperation {
-  readonly kind: 'write' | 'read';
+  /** `burst`: many writes at once, `many`: the same by one proposeMany. Their keys are not read. */
+  readonly kind: 'write' | 'read' | 'burst' | 'many';
   readonly group: number;
   readonly key: number;
   /** Of a write: bytes of its command. */
@@ -52,11 +53,22 @@ export interface ClientOperation {
   readonly patienceUs: number;
   /** Time limit handed to the engine, 0 = none. */
   readonly timeoutMs: number;
+  /** The signal handed to the engine fires after this long, 0 = none is handed. */
+  readonly abortUs: number;
+  /** Writes of a burst, else 1. */
+  readonly count: number;
 }
 
 export interface ClientPlan {
   readonly id: number;
   readonly operations: readonly ClientOperation[];
+}
+
+/** A process that is ended in good order, and started again later. */
+export interface StopPlan {
+  readonly host: number;
+  readonly atUs: number;
+  readonly downUs: number;
 }
 
 export interface ClusterPlan {
@@ -67,6 +79,8 @@ export interface ClusterPlan {
   readonly tuning: ClusterTuning;
   readonly clients: readonly ClientPlan[];
   readonly faults: FaultSchedule;
+  /** Times count from the first fault's possible time, as those of `faults`. */
+  readonly stops: readonly StopPlan[];
   readonly networkMode: 'frame' | 'byte';
   readonly chaosOrder: boolean;
   readonly forbidAmbient: boolean;
@@ -99,6 +113,8 @@ export interface ClusterConfig {
   /** Chance of tiny windows and messages. */
   readonly tinyChance: number;
   readonly byteModeChance: number;
+  /** Chance of an operation to be a burst of that many writes; absent = none. */
+  readonly bursts?: { readonly chance: number; readonly count: readonly [number, number] };
   /** Sizes of commands; absent = left to chance. */
   readonly sizes?: CommandSizes;
   /** Longest time of a sync; default from a quick disk to one that is nearly always in the middle of one. */
@@ -121,6 +137,8 @@ const allKinds: readonly FaultKind[] = [
   'slowDisk',
   'diskStall',
   'syncError',
+  'writeError',
+  'shortWrite',
   'clockRate',
   'wallJump',
 ];
@@ -174,7 +192,16 @@ const configs: readonly ClusterConfig[] = [
     hosts: [3, 3],
     groups: [3, 8],
     smallGroupChance: 0.9,
-    faultKinds: ['kill', 'powerCut', 'powerCutInWrite', 'slowDisk', 'diskStall', 'syncError'],
+    faultKinds: [
+      'kill',
+      'powerCut',
+      'powerCutInWrite',
+      'slowDisk',
+      'diskStall',
+      'syncError',
+      'writeError',
+      'shortWrite',
+    ],
     kindChance: 0.7,
   },
   {
@@ -209,6 +236,18 @@ const configs: readonly ClusterConfig[] = [
     betweenUs: [300_000, 2_000_000],
     sizes: 'large',
     syncUs: [20_000, 200_000],
+  },
+  {
+    ...base,
+    name: 'overload',
+    says: 'bursts of far more writes than the hosts let in, slow disks, tiny windows',
+    groups: [1, 8],
+    clients: [6, 12],
+    operationsPerSecond: 60,
+    faultSeconds: 8,
+    tinyChance: 0.9,
+    syncUs: [5000, 100_000],
+    bursts: { chance: 0.5, count: [10, 300] },
   },
   {
     ...base,
@@ -250,6 +289,7 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     groups,
     tuning,
     clients: drawClients(rng.fork('clients'), config, groups, tuning, warmupUs),
+    stops: drawStops(rng.fork('stops'), config, hosts),
     faults: drawFaults(rng.fork('faults'), config, hosts, disk),
     networkMode: shape.chance(config.byteModeChance) ? 'byte' : 'frame',
     chaosOrder: shape.chance(0.5),
@@ -343,14 +383,19 @@ function drawClients(
       const group = own.chance(0.5) ? home : own.pick(groups);
       // Keys change over time: a short history is quick to check.
       const key = own.below(3) + 10 * Math.floor(atUs / (8 * second));
+      const isWrite = own.chance(writeShare);
+      const burst = own.chance(config.bursts?.chance ?? 0);
+      const count = burst ? own.logBetween(...(config.bursts?.count ?? [1, 1])) : 1;
       operations.push({
-        kind: own.chance(writeShare) ? 'write' : 'read',
+        kind: burst ? own.pick(['burst', 'many'] as const) : isWrite ? 'write' : 'read',
+        count,
         group: group.id,
         key,
         bytes: drawBytes(own, sizes),
         afterUs,
         patienceUs,
         timeoutMs: own.chance(0.1) ? own.logBetween(1, 200) : 0,
+        abortUs: own.chance(0.03) ? own.logBetween(1, 100_000) : 0,
       });
     }
     return { id: i + 1, operations };
@@ -390,6 +435,15 @@ function drawFaults(
   if (config.needsCrashAndCut) windows.push(...missing(windows, rng, names, durationUs));
   windows.sort((a, b) => a.fromUs - b.fromUs);
   return { ...drawn, windows };
+}
+
+function drawStops(rng: SimRng, config: ClusterConfig, hosts: readonly HostPlan[]): StopPlan[] {
+  if (config.faultKinds.length === 0 || !rng.chance(0.4)) return [];
+  return Array.from({ length: rng.logBetween(1, 4) }, () => ({
+    host: rng.pick(hosts).id,
+    atUs: rng.between(second, config.faultSeconds * second),
+    downUs: rng.logBetween(10_000, 3 * second),
+  })).sort((a, b) => a.atUs - b.atUs);
 }
 
 /** Most windows are made to end well before the run: otherwise the long ones of a schedule leave little that runs. */

@@ -2,6 +2,7 @@
 //
 //   L1  within 20 election time-outs every group has one leader, and its replicas equal logs, all applied, and states
 //   L2  sampled groups take 10 writes and 10 reads
+//   P2  no call is left without an answer
 //   C1  what was applied anywhere is in the final state of every replica
 
 import type { GroupStatus } from '@flotilla/host';
@@ -46,13 +47,14 @@ export class Healing {
     await this.#serve();
     if (violations.first !== null) return;
     if (!(await this.#within(limitUs, 'L1', () => this.#unequal()))) return;
+    if (!(await this.#within(limitUs, 'P2', () => this.#unsettled()))) return;
     this.#checkFinalStates();
   }
 
   /** Waits until `what` answers null; where it does not in time, its answer is the violation. */
   async #within(
     limitUs: number,
-    invariant: 'F1' | 'L1',
+    invariant: 'F1' | 'L1' | 'P2',
     what: () => string | null,
   ): Promise<boolean> {
     const { world, violations } = this.#context;
@@ -76,6 +78,12 @@ export class Healing {
       if (problem !== null) return problem;
     }
     return null;
+  }
+
+  /** Every call has been answered, also those whose callers have gone. */
+  #unsettled(): string | null {
+    const host = this.#hosts.find(({ pendingCalls }) => pendingCalls > 0);
+    return host === undefined ? null : `${host.pendingCalls} calls of ${host.sim.name} are open`;
   }
 
   #unequalGroup({ id, members }: GroupPlan): string | null {
@@ -113,6 +121,8 @@ export class Healing {
           afterUs: 0,
           patienceUs: 5 * second,
           timeoutMs: 0,
+          abortUs: 0,
+          count: 1,
         };
         if (await this.#client.perform(operation)) continue;
         violations.report('L2', `group ${id}: a ${operation.kind} is not served`);

@@ -70,7 +70,9 @@ class ClusterRun {
     );
     this.#violations = violations;
     const witness = new Witness(violations, totals, {
+      eventCount: () => kernel.eventCount,
       onVoteSent: (host) => this.#hosts[host - 1]?.voteSent(),
+      onEntryPromised: (host) => this.#hosts[host - 1]?.entryPromised(),
     });
     const ledger = new Ledger(violations, {
       onFirstApplied: (groupId, index, term) => witness.onApplied(groupId, index, term),
@@ -133,6 +135,7 @@ class ClusterRun {
     );
     await this.#until(() => false, plan.warmupUs);
     this.#injector.arm(plan.faults);
+    for (const { host, atUs, downUs } of plan.stops) this.#hosts[host - 1]?.stopLater(atUs, downUs);
     await this.#until(() => false, plan.faults.durationUs);
     this.#undoFaults();
     await this.#until(isDone, healUsMax);

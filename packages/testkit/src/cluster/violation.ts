@@ -1,7 +1,10 @@
 // Broken promises, as the checks of a run report them. The first one ends the run; nothing is thrown, because a check may
 // stand inside a callback of the engine, which would take the exception for a failure of its own.
 
-/** Invariants by the names of docs/internals; X1: the engine threw. F1: a replica or host stopped without a reason. */
+/**
+ * Invariants by the names of docs/internals/simulator.md; X1: the engine threw. F1: a replica or host stopped without a
+ * reason. P1: bytes on the wire that are not the protocol. P2: a call that does not settle. T1: the run does not end.
+ */
 export type InvariantId =
   | 'S1'
   | 'S2'
@@ -21,6 +24,7 @@ export type InvariantId =
   | 'L2'
   | 'F1'
   | 'P1'
+  | 'P2'
   | 'X1'
   | 'T1';
 

@@ -6,7 +6,7 @@
 //   S3  logs match: where a term begins, behind which term, and one content per block
 //   S5  a commit index that a leader tells was acknowledged by a quorum in that leader's term, or was known before
 //   S6  a leader's log, as its first append shows it, holds everything that was committed before
-//   S9  the terms that a replica sends never fall, over all restarts
+//   S9  the terms that a replica tells another never fall, over all restarts
 //
 // What a replica promised (terms, votes, acknowledged entries) it remembers for the judgement of every recovery: that
 // state must be there after a crash, because it had to be durable before the message left.
@@ -24,11 +24,21 @@ export interface AckPromise {
   readonly entryTerm: number;
 }
 
+/**
+ * The newest term that a peer was told, and the newest one before that event. What waited for one sync leaves in one
+ * event, in frames by kind, and has no order in itself: a vote may stand before an answer of the term before.
+ */
+interface TermTold {
+  term: number;
+  before: number;
+  event: number;
+}
+
 /** What one replica has told others. */
 export class ReplicaPromises {
   term = 0;
-  /** By addressee: the newest term it was told. Replies to several may be released together, so only this is in order. */
-  readonly termTold: Map<number, number> = new Map();
+  /** By addressee. */
+  readonly termTold: Map<number, TermTold> = new Map();
   /** The newest term it voted in, and for whom. */
   voteTerm = 0;
   votedFor = 0;
@@ -52,6 +62,12 @@ export class GroupWitness {
   /** By first index: blocks of the newest terms. */
   readonly blocks: Map<string, number> = new Map();
   readonly members: readonly number[];
+  /**
+   * By term of a leader that counted: the highest index that it committed. Leaders of later terms must hold that; one of
+   * an earlier term that is only late (it was paused) need not.
+   */
+  readonly committedBy: Map<number, { readonly index: number; readonly entryTerm: number }> =
+    new Map();
   /** Highest index known to be committed, and its term. */
   committed = 0;
   committedTerm = 0;
@@ -75,8 +91,12 @@ export class GroupWitness {
 }
 
 export interface WitnessEvents {
+  /** Which event of the simulation is going on. */
+  eventCount(): number;
   /** A replica said that it voted; its vote has to be durable at this very moment. */
   onVoteSent(host: number): void;
+  /** A replica acknowledged an entry, or counted its own copy of it as the leader: it has to be durable at this moment. */
+  onEntryPromised(host: number): void;
 }
 
 export class Witness {
@@ -144,8 +164,15 @@ export class Witness {
   /** A command at (index, term) was applied for the first time anywhere: a quorum must have it. */
   onApplied(groupId: number, index: number, term: number): void {
     const group = this.group(groupId);
-    if (index <= group.committed) return;
-    if (!isCommitted(group, index, term)) {
+    if (index <= group.committed) {
+      const known = group.chain.termAt(index, group.committed, group.committedTerm);
+      if (known !== null && known !== term) {
+        const text = `group ${groupId}: index ${index} is applied in term ${term}, and was committed in term ${known}`;
+        this.#violations.report('S4', text);
+      }
+      return;
+    }
+    if (!this.#isCommitted(group, index, term)) {
       const message = `group ${groupId}: index ${index} of term ${term} was applied, and no leader's quorum shows it to be committed`;
       this.#violations.report('S5', message);
     }
@@ -162,12 +189,21 @@ export class Witness {
 
   #termSent(host: number, to: number, groupId: number, group: GroupWitness, term: number): void {
     const promises = group.promises(host);
-    const before = promises.termTold.get(to) ?? 0;
-    if (term < before) {
-      const message = `host ${host}, group ${groupId}: sends term ${term} to ${to} after term ${before}`;
+    let told = promises.termTold.get(to);
+    if (told === undefined) {
+      told = { term: 0, before: 0, event: 0 };
+      promises.termTold.set(to, told);
+    }
+    const event = this.#events.eventCount();
+    if (event !== told.event) {
+      told.event = event;
+      told.before = told.term;
+    }
+    if (term < told.before) {
+      const message = `host ${host}, group ${groupId}: sends term ${term} to ${to} after term ${told.before}`;
       this.#violations.report('S9', message);
     }
-    promises.termTold.set(to, term);
+    told.term = Math.max(told.term, term);
     promises.term = Math.max(promises.term, term);
   }
 
@@ -227,21 +263,22 @@ export class Witness {
 
   /** A new leader's blank entry: what stands before it must hold all that is committed. */
   #complete(groupId: number, group: GroupWitness, message: Message): void {
-    const { committed, committedTerm } = group;
-    if (committed === 0) return;
     const { prevIndex, prevTerm, term } = message;
-    const there = group.chain.termAt(committed, prevIndex, prevTerm);
-    const isMissing = prevIndex < committed || (there !== null && there !== committedTerm);
-    if (!isMissing) return;
-    const text = `group ${groupId}: the leader of term ${term} has a log up to ${prevIndex} of term ${prevTerm}, without the committed ${committed} of term ${committedTerm}`;
-    this.#violations.report('S6', text);
+    for (const [counted, { index, entryTerm }] of group.committedBy) {
+      if (counted >= term) continue;
+      const there = group.chain.termAt(index, prevIndex, prevTerm);
+      const isMissing = prevIndex < index || (there !== null && there !== entryTerm);
+      if (!isMissing) continue;
+      const text = `group ${groupId}: the leader of term ${term} has a log up to ${prevIndex} of term ${prevTerm}, without ${index} of term ${entryTerm}, committed in term ${counted}`;
+      this.#violations.report('S6', text);
+    }
   }
 
   /** An append tells the leader's commit index, a heartbeat no more than that. */
   #commitTold(groupId: number, group: GroupWitness, term: number, commit: number): void {
     if (commit <= group.committed) return;
     const entryTerm = group.chain.termAt(commit, Number.MAX_SAFE_INTEGER, term);
-    if (!isCommitted(group, commit, entryTerm)) {
+    if (!this.#isCommitted(group, commit, entryTerm)) {
       const text = `group ${groupId}: the leader of term ${term} tells the commit index ${commit}, which no quorum of a leader's term shows`;
       this.#violations.report('S5', text);
     }
@@ -277,6 +314,28 @@ export class Witness {
     if (term === old.term && index <= old.index) return;
     this.#countTruncation(group, promises, index, entryTerm);
     promises.ack = { term, index, entryTerm };
+    this.#events.onEntryPromised(host);
+  }
+
+  /** Whether a quorum shows it; a leader whose own copy is needed for that has promised to hold it. */
+  #isCommitted(group: GroupWitness, index: number, entryTerm: number | null): boolean {
+    // A sole voter shows nothing to anybody.
+    if (group.quorum === 1) return true;
+    const proof = proofOf(group, index, entryTerm);
+    if (proof === null) return false;
+    const { leader, term } = proof;
+    if (entryTerm !== null && index > (group.committedBy.get(term)?.index ?? 0)) {
+      group.committedBy.set(term, { index, entryTerm });
+    }
+    if (!proof.needsLeader) return true;
+    const own = group.chain.termAt(index, Number.MAX_SAFE_INTEGER, term);
+    const promises = group.promises(leader);
+    const { ack } = promises;
+    if (own !== null && (term > ack.term || (term === ack.term && index > ack.index))) {
+      promises.ack = { term, index, entryTerm: own };
+      this.#events.onEntryPromised(leader);
+    }
+    return true;
   }
 
   /** Whether the log that is acknowledged now holds other entries than the one that was there before. */
@@ -298,21 +357,32 @@ export class Witness {
   }
 }
 
+/** The latest leader whose quorum shows that an entry is committed. */
+interface CommitProof {
+  readonly leader: number;
+  readonly term: number;
+  /** Without this leader's own copy there is no quorum, and no other leader's shows it. */
+  readonly needsLeader: boolean;
+}
+
 /**
  * Whether some leader's quorum has acknowledged `index` together with an entry of that leader's own term (Raft §5.4.2:
  * only those are committed by counting). The leader itself counts as a holder.
  */
-function isCommitted(group: GroupWitness, index: number, entryTerm: number | null): boolean {
-  if (group.quorum === 1) return true;
-  for (const [term, view] of group.terms) {
+function proofOf(group: GroupWitness, index: number, entryTerm: number | null): CommitProof | null {
+  let proof: CommitProof | null = null;
+  for (const [term, { leader, acks }] of group.terms) {
     const first = group.chain.firstOf(term);
     if (first === null) continue;
     const there = group.chain.termAt(index, Number.MAX_SAFE_INTEGER, term);
     if (entryTerm !== null && there !== null && there !== entryTerm) continue;
     const needed = Math.max(index, first);
-    let holders = 1;
-    for (const [host, acked] of view.acks) if (host !== view.leader && acked >= needed) holders++;
-    if (holders >= group.quorum) return true;
+    let others = 0;
+    for (const [host, acked] of acks) if (host !== leader && acked >= needed) others++;
+    if (others + 1 < group.quorum) continue;
+    const needsLeader: boolean = proof === null && others < group.quorum;
+    if (proof === null || term > proof.term) proof = { leader, term, needsLeader };
+    else if (proof.needsLeader) proof = { leader: proof.leader, term: proof.term, needsLeader };
   }
-  return false;
+  return proof;
 }
