@@ -24,6 +24,18 @@ const system = (file) => [vitest, 'run', '--project', 'system', `test/${file}`];
 /** @type {readonly Entry[]} */
 const entries = [
   {
+    name: 'log-damage',
+    does: '100,000 damaged images of logs: opening and inspection against what the log once showed',
+    env: { WAL_DAMAGE_IMAGES: '100000' },
+    args: [vitest, 'run', '--project', 'unit', 'packages/wal/test/damage.sim.ts'],
+  },
+  {
+    name: 'inspect-damage',
+    does: 'the command line of wal-inspect on 500 damaged images',
+    env: { WAL_INSPECT_IMAGES: '500' },
+    args: system('wal-inspect.crash.ts'),
+  },
+  {
     name: 'log-power',
     does: 'a log writer whose power is cut, 200 times',
     env: { FLOTILLA_POWER_CUTS: '200' },

@@ -89,10 +89,15 @@ export function encodeStoreSlot(slot: StoreSlot): Uint8Array {
   return page;
 }
 
+/** Whether the slot at `at` has its magic and a checksum that holds, whatever its numbers say. */
+export function isStoreSlot(bytes: Uint8Array, at: number): boolean {
+  if (bytes.length - at < storeSlotBytes || !hasMagic(bytes, at, storeMagic)) return false;
+  return crc32(bytes, at, at + 252) === u32At(bytes, at + 252);
+}
+
 /** The slot at `at`, or null where it is not a whole one with numbers that can be. */
 export function decodeStoreSlot(bytes: Uint8Array, at: number): StoreSlot | null {
-  if (bytes.length - at < storeSlotBytes || !hasMagic(bytes, at, storeMagic)) return null;
-  if (crc32(bytes, at, at + 252) !== u32At(bytes, at + 252)) return null;
+  if (!isStoreSlot(bytes, at)) return null;
   const slot: StoreSlot = {
     slotSeq: u64At(bytes, at + 8),
     uuid: bytes.slice(at + 16, at + 32),

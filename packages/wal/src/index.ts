@@ -16,6 +16,7 @@ export {
   batchFlags,
   batchHeaderAt,
   batchHeaderBytes,
+  decodeSegmentHeader,
   formatMajor,
   formatMinor,
   isBatchHeader,

@@ -53,5 +53,5 @@ describe('WF64: damaged images', () => {
       expect(verdicts[verdict] ?? 0, verdict).toBeGreaterThan(0);
     expect(Math.min(...applied.values())).toBeGreaterThan(count / 200);
     console.log(`damaged images ${first}..${first + count - 1}: ${JSON.stringify(verdicts)}`);
-  });
+  }, 7_200_000);
 });

@@ -36,3 +36,21 @@ describe('a number on disk', () => {
     }
   });
 });
+
+describe('a slot of STORE', () => {
+  it('whose checksum holds while its numbers cannot be refuses, and never leaves the word to the older slot', () => {
+    const base = makeBase(2);
+    const store = base.files.get('STORE') as Uint8Array;
+    for (const slot of [0, 1]) {
+      const bytes = store.slice();
+      // oldestSeg behind newestSeg.
+      putU64(bytes, slot * 4096 + 48, 1000);
+      sealStoreSlot(bytes, slot);
+      const files = new Map(base.files).set('STORE', bytes);
+      expect(judgeImage(files, { states: null, mustRefuse: true })).toEqual({
+        verdict: 'E_STORE',
+        complaint: null,
+      });
+    }
+  });
+});

@@ -63,7 +63,7 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
   }
   const label = `${segmentLabel(segmentIdOf(refusal.file))}:${refusal.page}`;
   const out = `${directory.replace(/\/+$/, '')}.new`;
-  const repair = `wal-inspect repair ${directory} --out ${out}`;
+  const repair = `wal-inspect repair ${quoted(directory)} --out ${quoted(out)}`;
   const dropAfter = `if no other replica has the data: ${repair} --drop-after ${label} --accept-data-loss`;
   const meaning = meanings[refusal.reason];
   const mend =
@@ -119,7 +119,7 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
       return {
         meaning,
         next: [
-          `wal-inspect dump ${directory}   (what stands before it)`,
+          `wal-inspect dump ${quoted(directory)}   (what stands before it)`,
           'keep the directory: it is the evidence of a bug',
           reseed,
         ],
@@ -134,4 +134,9 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
     case 'E_IO':
       return { meaning, next: ['make it readable, then try again'] };
   }
+}
+
+/** A path as a shell takes it. */
+function quoted(path: string): string {
+  return /^[\w./@%+,:-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -6,6 +6,7 @@ import {
   batchBodyBytesMax,
   batchHeaderAt,
   batchHeaderBytes,
+  decodeSegmentHeader,
   isBatchHeader,
   pageBytes,
   pathIn,
@@ -21,18 +22,16 @@ export function placeLabel(place: Place): string {
   return `${segmentLabel(place.segId)}:${place.page}`;
 }
 
-/** Lines about the page, each with a heading of eight characters. `salts` are the lives of the segment that count. */
-export async function describePage(
-  job: Job,
-  place: Place,
-  salts: ReadonlySet<number>,
-): Promise<string[]> {
+/** Lines about the page, each with a heading of eight characters. */
+export async function describePage(job: Job, place: Place): Promise<string[]> {
   const label = placeLabel(place);
   const path = pathIn(job.options.directory, segmentName(place.segId));
   const offset = place.page * pageBytes;
   let head: Uint8Array;
+  let first: Uint8Array;
   try {
     head = await readPath(job.disk, path, offset, pageBytes);
+    first = await readPath(job.disk, path, 0, pageBytes);
   } catch (error) {
     return [`page     ${label} cannot be read: ${(error as Error).message}`];
   }
@@ -51,7 +50,9 @@ export async function describePage(
     `header   ok seq ${header.seq} body ${digits(header.bodyLen)} B ${header.recordCount} records ` +
       `epoch ${header.epoch} durable ${header.durableSeq}`,
   ];
-  if (header.segId !== place.segId || !salts.has(header.salt))
+  // The segment's own header names the life of the file that counts.
+  const salt = decodeSegmentHeader(first)?.salt ?? header.salt;
+  if (header.segId !== place.segId || header.salt !== salt)
     lines.push('life     of an earlier life of this file');
   if (header.pageNo !== place.page) lines.push(`place    BAD: it belongs to page ${header.pageNo}`);
   if (header.bodyLen > batchBodyBytesMax) {

@@ -4,6 +4,7 @@ import type { Disk } from '@flotilla/io';
 import {
   decodeStoreSlot,
   decodeWitnessSlot,
+  isStoreSlot,
   knownIncompat,
   pageBytes,
   pathIn,
@@ -54,6 +55,13 @@ function judgeStore(bytes: Uint8Array): StoreResult {
     decodeStoreSlot(bytes, pageBytes),
   ];
   const [a, b] = slots;
+  for (const at of [0, 1]) {
+    // Damage breaks the checksum. Where it holds, somebody wrote these numbers, and what they vouch for is not known.
+    if (slots[at] === null && isStoreSlot(bytes, at * pageBytes)) {
+      const summary = `the checksum of slot ${at === 0 ? 'A' : 'B'} holds, but its numbers cannot be`;
+      return refuse('E_STORE', storeName, summary);
+    }
+  }
   const current = a !== null && (b === null || a.slotSeq > b.slotSeq) ? a : b;
   if (current === null) return refuse('E_STORE', storeName, 'neither slot A nor slot B is whole');
   if (a !== null && b !== null && !isSame(a.uuid, b.uuid)) {

@@ -284,7 +284,9 @@ function oddNumber(rng: SimRng, near: number): number {
 
 function oddU64(rng: SimRng, near: number): number {
   const large = [0, 1, 2 ** 32, 2 ** 53 - 1, 2 ** 52, 2 ** 40];
-  return rng.chance(0.5) ? rng.pick(large) : Math.max(0, near + rng.between(-3, 3));
+  return rng.chance(0.5)
+    ? rng.pick(large)
+    : Math.min(2 ** 53 - 1, Math.max(0, near + rng.between(-3, 3)));
 }
 
 /** Changes one batch so that its checksums hold. */

@@ -1,7 +1,13 @@
 // explain: why the log opens, drops its tail or refuses: what stands at the place that decided, the evidence, what the
 // verdict means and what to do next. With --at: what stands at one page and whether it holds.
 
-import { pageBytes, type ScannedBatch, type SegmentFile, segmentIdOf } from '@flotilla/wal';
+import {
+  pageBytes,
+  type ScannedBatch,
+  type SegmentFile,
+  segmentIdOf,
+  segmentName,
+} from '@flotilla/wal';
 import { adviceFor } from '../advice.ts';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { type Look, lookAt } from '../look.ts';
@@ -35,9 +41,7 @@ export async function explain(job: Job): Promise<number> {
     const begins = `begins at page ${around.page} and is whole`;
     lines.push(`page     ${placeLabel(at)} is inside batch ${around.seq}, which ${begins}`);
   } else if (at !== null) {
-    const segments = look.inspection.survey?.segments ?? [];
-    const salts = segments.filter((one) => one.segId === at.segId).map((one) => one.header.salt);
-    lines.push(...(await describePage(job, at, new Set(salts))));
+    lines.push(...(await describePage(job, at)));
   }
   const advice = adviceFor(look.inspection, options.directory, look.isLive);
   const evidence = refusal?.evidence ?? tail?.evidence ?? [];
@@ -57,11 +61,8 @@ export async function explain(job: Job): Promise<number> {
     );
     return wanted !== null && lines.length === 0 ? exitCodes.usage : code;
   }
-  if (refusal !== null) {
-    const page = refusal.page > 0 ? ` page ${refusal.page}` : '';
-    const seq = refusal.seq > 0 ? `, where batch ${refusal.seq} belongs` : '';
-    if (wanted === null) out.line(`where    ${refusal.file}${page}${seq}`);
-  }
+  const where = wanted === null ? whereOf(look) : '';
+  if (where !== '') out.line(`where    ${where}`);
   for (const line of lines) out.line(line);
   if (wanted !== null) return code;
   for (const line of evidence) out.line(`evidence ${line}`);
@@ -79,4 +80,15 @@ function placeOfVerdict(look: Look): Place | null {
     return segId > 0 && refusal.page > 0 ? { segId, page: refusal.page } : null;
   }
   return tail === null ? null : { segId: tail.segId, page: tail.page };
+}
+
+/** The file, page and batch that decided, or nothing where all is in order. */
+function whereOf({ inspection }: Look): string {
+  const { refusal, tail, verdict } = inspection;
+  const torn = verdict === 'torn' && tail !== null ? tail : null;
+  if (refusal === null && torn === null) return '';
+  const file = refusal?.file ?? segmentName(torn?.segId ?? 0);
+  const page = refusal?.page ?? torn?.page ?? 0;
+  const seq = refusal?.seq ?? torn?.seq ?? 0;
+  return `${file}${page > 0 ? ` page ${page}` : ''}${seq > 0 ? `, where batch ${seq} belongs` : ''}`;
 }
