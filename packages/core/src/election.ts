@@ -6,7 +6,9 @@
 // 2. A candidate counts its own vote only when `persisted` names its term and itself.
 // 3. Votes are bits by voter: an answer that arrives twice counts once, one from a stranger, or from another replica of a
 //    voter's node, never. A joint configuration is won in both halves.
-// 4. A replica votes once a term, and only for a log that is at least as up to date as its own.
+// 4. A replica that its own log leaves out without that being committed may campaign still, without a vote of its own: it
+//    may be the only one that holds the entry without which nobody else can win (thesis §4.2.2).
+// 5. A replica votes once a term, and only for a log that is at least as up to date as its own.
 //
 // What keeps elections possible with pre-vote and check-quorum in any mixture: a request of a lower term is always
 // answered with our own term, never dropped, so that a replica left behind catches up; a pre-vote never changes a term;
@@ -51,7 +53,7 @@ export function onTimeoutNow(s: CoreState, m: Message, nowMs: number, out: Effec
 }
 
 function mayCampaign(s: CoreState): boolean {
-  if (s.role === 'leader' || s.ownBit === 0) return false;
+  if (s.role === 'leader' || !s.mayLead) return false;
   if (s.term < Number.MAX_SAFE_INTEGER && s.runs.lastIndex < Number.MAX_SAFE_INTEGER) return true;
   // The numbers are used up (somebody sent an absurd term). Standing still is safe; wrapping around is not.
   s.deadlineMs = Number.POSITIVE_INFINITY;

@@ -129,6 +129,7 @@ function takeConfigurations(s: CoreState, m: Message, first: number): boolean {
 /** What another configuration changes for a follower: whether it waits for a leader's silence at all. */
 function noteNewConfiguration(s: CoreState, nowMs: number, out: Effects): void {
   out.configurationChanged = true;
+  if (isRemoved(s)) out.removed = true;
   restartElectionTimer(s, nowMs);
 }
 
@@ -155,7 +156,6 @@ export function onSnapshot(s: CoreState, m: Message, nowMs: number, out: Effects
       s.verifiedIndex = index;
       out.installIndex = index;
       out.installTerm = logTerm;
-      if (isRemoved(s)) out.removed = true;
       noteNewConfiguration(s, nowMs, out);
     }
   }

@@ -23,7 +23,7 @@ export function checkInvariants(s: CoreState): void {
   // Roles.
   assert(isLeader === (s.leader === s.nodeId), '7: a replica follows itself only as leader');
   const isCampaigning = s.role === 'candidate' || s.role === 'preCandidate';
-  assert(!isCampaigning || s.ownBit !== 0, '8: only voters campaign');
+  assert(!isCampaigning || s.mayLead, '8: only voters campaign');
   assert(s.role !== 'candidate' || s.votedFor === s.nodeId, '9: a candidate votes for itself');
   assert(!isLeader || s.votedFor === s.nodeId, '10: a leader voted for itself');
   assert((s.votesGranted & s.votesRefused) === 0, '11: nobody grants and refuses');
@@ -76,6 +76,11 @@ function checkConfigurations(s: CoreState): void {
   const own = configuration.memberOf(s.nodeId);
   const bit = own?.generation === s.generation ? configuration.bitOf(s.nodeId) : 0;
   assert(s.ownBit === bit, '28: a replica votes as the configuration says');
+  const couldVote = s.configurationsBefore.some((before) => {
+    const member = before.configuration.memberOf(s.nodeId);
+    return member?.generation === s.generation && before.configuration.bitOf(s.nodeId) !== 0;
+  });
+  assert(s.mayLead === (bit !== 0 || couldVote), '36: who may be needed may campaign');
   if (s.role !== 'leader') return;
   for (const member of configuration.members()) {
     if (member.nodeId === s.nodeId) continue;

@@ -46,6 +46,7 @@ import { transfer } from './transfer.ts';
 /** What a leader knows of one member, as of the call. */
 export interface ProgressView {
   readonly nodeId: number;
+  readonly generation: number;
   /** Durable there up to here; for the leader itself only entries of its own term are counted. */
   readonly match: number;
   readonly next: number;
@@ -146,6 +147,7 @@ export class RaftCore {
     if (nodeId === s.nodeId) {
       return {
         nodeId,
+        generation: s.generation,
         match: s.selfMatch,
         next: s.runs.lastIndex + 1,
         isProbing: false,
@@ -161,6 +163,7 @@ export class RaftCore {
     if (p === null) return null;
     return {
       nodeId,
+      generation: p.generation,
       match: p.match,
       next: p.next,
       isProbing: p.isProbing,

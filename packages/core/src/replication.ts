@@ -235,7 +235,8 @@ function tellReverted(s: CoreState, p: Progress, out: Effects): void {
 /** What it misses is compacted here. */
 function needSnapshot(p: Progress, out: Effects): void {
   p.startAwaitingSnapshot();
-  out.snapshotsNeeded.push(p.nodeId);
+  // Who is being left out is not worth one.
+  if (!p.isDeparting) out.snapshotsNeeded.push(p.nodeId);
 }
 
 /** The snapshot did not get through. A sign of life begins anew. */

@@ -47,7 +47,7 @@ export function becomeFollower(
 
 /** Asks whether an election could be won, without touching the term (thesis §9.6). */
 export function becomePreCandidate(s: CoreState, nowMs: number, out: Effects): void {
-  assert(s.role !== 'leader' && s.ownBit !== 0, 'only a voter that does not lead campaigns');
+  assert(s.role !== 'leader' && s.mayLead, 'only a voter that does not lead campaigns');
   if (s.askedToken !== 0) voidAsked(s, out);
   s.role = 'preCandidate';
   s.leader = 0;
@@ -58,7 +58,7 @@ export function becomePreCandidate(s: CoreState, nowMs: number, out: Effects): v
 }
 
 export function becomeCandidate(s: CoreState, nowMs: number, out: Effects): void {
-  assert(s.role !== 'leader' && s.ownBit !== 0, 'only a voter that does not lead campaigns');
+  assert(s.role !== 'leader' && s.mayLead, 'only a voter that does not lead campaigns');
   if (s.askedToken !== 0) voidAsked(s, out);
   s.role = 'candidate';
   s.leader = 0;

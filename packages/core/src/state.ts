@@ -32,6 +32,8 @@ export class CoreState {
   configurationsBefore: readonly ConfigurationAt[] = noConfigurations;
   /** This replica's bit among the voters, 0 = it does not vote. */
   ownBit = 0;
+  /** It votes, or did in a configuration that is not replaced for good: only it may hold the entry that leaves it out. */
+  mayLead = false;
   /** A configuration has named this very replica: one without it means removal, not that it is still to join. */
   wasMember = false;
 
@@ -183,7 +185,7 @@ export function restartElectionTimer(s: CoreState, nowMs: number): void {
   s.timerBaseMs = nowMs;
   // Whole milliseconds are small integers, which need no object of their own.
   s.timeoutMs = electionMsMinOf(s) + Math.floor(drawFraction(s) * spreadMs);
-  s.deadlineMs = s.ownBit !== 0 ? nowMs + s.timeoutMs : Number.POSITIVE_INFINITY;
+  s.deadlineMs = s.mayLead ? nowMs + s.timeoutMs : Number.POSITIVE_INFINITY;
 }
 
 /** Whether a configuration names this very replica: another one of this node has another log. */
@@ -191,9 +193,17 @@ function isNamed(s: CoreState, configuration: Configuration): boolean {
   return configuration.memberOf(s.nodeId)?.generation === s.generation;
 }
 
-/** What the configuration that counts says of this replica. */
+/** What the configuration that counts says of this replica, and those that could count again. */
 function noteOwnPlace(s: CoreState): void {
-  s.ownBit = isNamed(s, s.configuration) ? s.configuration.bitOf(s.nodeId) : 0;
+  s.ownBit = ownBitIn(s, s.configuration);
+  s.mayLead = s.ownBit !== 0;
+  for (const { configuration } of s.configurationsBefore) {
+    if (ownBitIn(s, configuration) !== 0) s.mayLead = true;
+  }
+}
+
+function ownBitIn(s: CoreState, configuration: Configuration): number {
+  return isNamed(s, configuration) ? configuration.bitOf(s.nodeId) : 0;
 }
 
 /** Membership is a matter of committed configurations: one that is truncated again has made nobody a member. */
@@ -230,7 +240,11 @@ export function popConfigurations(s: CoreState, from: number): boolean {
     s.configuration = older.configuration;
     s.configurationIndex = older.index;
   }
-  s.configurationsBefore = before.length === 0 ? noConfigurations : before;
+  // What counts now may have been committed while a later one counted: then nothing before it can come back.
+  const isCommitted = s.configurationIndex <= s.commitIndex;
+  for (const older of before) noteMembership(s, older.index, older.configuration);
+  noteMembership(s, s.configurationIndex, s.configuration);
+  s.configurationsBefore = isCommitted ? noConfigurations : before;
   noteOwnPlace(s);
   return true;
 }
@@ -306,6 +320,8 @@ export function advanceCommit(s: CoreState, index: number, out: Effects): void {
   for (const older of s.configurationsBefore) noteMembership(s, older.index, older.configuration);
   noteMembership(s, s.configurationIndex, s.configuration);
   s.configurationsBefore = noConfigurations;
+  noteOwnPlace(s);
+  if (!s.mayLead && s.role !== 'leader') s.deadlineMs = Number.POSITIVE_INFINITY;
   if (isRemoved(s)) out.removed = true;
 }
 

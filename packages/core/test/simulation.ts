@@ -1,81 +1,46 @@
 // A network of cores under a seeded scheduler, for the property tests. The network loses, repeats and reorders; disks
-// finish late, and a crash keeps some prefix of what was handed to them; partitions come and go. The invariants of
-// docs/internals/core.md are checked at every step (S1 to S6, S9, and reads).
-//
-// The model of a host: Effects are carried out in the order that effects.ts demands, into a queue of operations; a
-// `mark` ends each turn and carries what may leave once all before it is durable.
+// finish late, and a crash keeps some prefix of what was handed to them; partitions come and go; clocks drift apart. With
+// churn, members come and go too: one-step and joint changes, learners, replicas that begin anew, transfers of leadership,
+// compaction and snapshots, leases. The oracle's invariants are checked at every step.
 
 import {
   Configuration,
+  type ConfigurationAt,
+  type CoreConfig,
   type CoreEvent,
-  Effects,
-  type LogView,
-  type Message,
+  emptyConfiguration,
+  firstReplica,
+  type MemberChange,
+  Message,
   messageKinds,
-  RaftCore,
-  type TermEnd,
+  type Transition,
 } from '@flotilla/core';
+import { Draw } from './random-configurations.ts';
+import {
+  type Entry,
+  expectTrue,
+  type Operation,
+  type Parcel,
+  present,
+  SimulatedNode,
+} from './simulated-node.ts';
+import { Oracle } from './simulation-oracle.ts';
 import { baseConfig, listOf } from './single.ts';
 
 export interface SimOptions {
   readonly seed: number;
+  /** Voters at the start. */
   readonly nodes: number;
   readonly preVote: boolean;
   readonly checkQuorum: boolean;
   readonly lossPercent: number;
   readonly crashes: boolean;
+  /** Whether members change; more nodes stand by then. */
+  readonly churn: boolean;
 }
 
-interface Entry {
-  readonly term: number;
-  readonly id: number;
-  readonly bytes: number;
-}
-interface Parcel {
-  readonly message: Message;
-  readonly entries: readonly Entry[];
-}
-type Operation =
-  | { kind: 'hardState'; term: number; votedFor: number; commit: number }
-  | { kind: 'commit'; commit: number }
-  | { kind: 'truncate'; from: number }
-  | { kind: 'entries'; first: number; entries: readonly Entry[] }
-  | { kind: 'mark'; messages: Message[]; persisted: CoreEvent };
-interface Image {
-  term: number;
-  votedFor: number;
-  commit: number;
-  entries: Entry[];
-}
-interface OpenRead {
-  readonly token: number;
-  readonly floor: number;
-}
-
-function fail(what: string): never {
-  throw new Error(what);
-}
-function expectTrue(condition: boolean, what: () => string): void {
-  if (!condition) fail(what());
-}
-
-class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = (Math.imul(seed, 0x9e3779b1) ^ 0x5bd1e995) | 0 || 1;
-  }
-  below(limit: number): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x;
-    return Math.floor(((x >>> 0) / 2 ** 32) * limit);
-  }
-  chance(percent: number): boolean {
-    return this.below(100) < percent;
-  }
-}
+const standbyNodes = 3;
+const leaseMs = 110;
 
 /** What kind of trouble a run has most of, drawn from its seed: uniform trouble finds only uniform bugs. */
 interface Shape {
@@ -87,32 +52,15 @@ interface Shape {
   readonly propose: number;
   readonly cut: number;
   readonly campaign: number;
-}
-
-class SimNode {
-  readonly id: number;
-  core!: RaftCore;
-  readonly out = new Effects();
-  entries: Entry[] = [];
-  disk: Image = { term: 0, votedFor: 0, commit: 0, entries: [] };
-  queue: Operation[] = [];
-  openReads: OpenRead[] = [];
-  lastTerm = 0;
-  lastCommit = 0;
-  lastRole = 'follower';
-  /** Highest term that any message of this node promised to keep. */
-  promisedTerm = 0;
-  /** Payload of the append being stepped. */
-  incoming: Parcel | null = null;
-  constructor(id: number) {
-    this.id = id;
-  }
+  readonly change: number;
+  readonly compact: number;
 }
 
 export class Simulation {
-  readonly nodes: SimNode[] = [];
+  readonly nodes: SimulatedNode[] = [];
+  readonly oracle: Oracle;
   readonly #options: SimOptions;
-  readonly #random: Random;
+  readonly #random: Draw;
   readonly #shape: Shape;
   readonly #network: Parcel[] = [];
   #nowMs = 0;
@@ -120,73 +68,46 @@ export class Simulation {
   #cut = 0;
   isCalm = false;
   steps = 0;
-  /** Counters of what happened, so that a test can tell a lively run from a dead one. */
-  readonly reached: Record<string, number> = {};
-  // What the checks remember about the whole run.
-  readonly #leaders = new Map<number, number>();
-  readonly #votes = new Map<string, number>();
-  readonly #entryIds = new Map<string, number>();
-  readonly committed: Entry[] = [];
 
   constructor(options: SimOptions) {
     this.#options = options;
-    this.#random = new Random(options.seed);
+    this.#random = new Draw(options.seed);
+    const random = this.#random;
+    const pick = (...values: readonly number[]): number =>
+      values[random.below(values.length)] as number;
     this.#shape = {
-      isStale: this.#random.chance(50),
-      isNarrow: this.#random.chance(50),
-      propose: [130, 60, 25][this.#random.below(3)] as number,
-      cut: [3, 10, 25][this.#random.below(3)] as number,
-      campaign: [2, 6, 20][this.#random.below(3)] as number,
+      isStale: random.chance(50),
+      isNarrow: random.chance(50),
+      propose: pick(130, 60, 25),
+      cut: pick(3, 10, 25),
+      campaign: pick(2, 6, 20),
+      change: options.churn ? pick(4, 12, 30) : 0,
+      compact: options.churn ? pick(1, 5, 15) : 0,
     };
-    for (let id = 1; id <= options.nodes; id++) {
-      const node = new SimNode(id);
+    const voters = Array.from({ length: options.nodes }, (_, at) => firstReplica(at + 1));
+    const initial = new Configuration({ voters, leaseMs: options.churn ? pick(0, leaseMs) : 0 });
+    this.oracle = new Oracle(initial);
+    const count = options.nodes + (options.churn ? standbyNodes : 0);
+    for (let id = 1; id <= count; id++) {
+      const isMember = id <= options.nodes;
+      const rate = options.churn ? 1 + 0.02 * ((id % 3) - 1) : 1;
+      const node = new SimulatedNode(id, isMember ? initial : emptyConfiguration, rate);
       this.nodes.push(node);
       this.#boot(node);
     }
   }
 
-  #count(what: string): void {
-    this.reached[what] = (this.reached[what] ?? 0) + 1;
+  get reached(): Record<string, number> {
+    return this.oracle.reached;
   }
 
-  #node(id: number): SimNode {
-    return this.nodes[id - 1] as SimNode;
+  #node(id: number): SimulatedNode {
+    return this.nodes[id - 1] as SimulatedNode;
   }
 
-  #boot(node: SimNode): void {
-    const { disk } = node;
-    node.entries = [...disk.entries];
-    node.queue = [];
-    node.openReads = [];
-    node.out.clear();
-    const termEnds: TermEnd[] = [];
-    for (const [at, entry] of node.entries.entries()) {
-      if (node.entries[at + 1]?.term !== entry.term) {
-        termEnds.push({ term: entry.term, lastIndex: at + 1 });
-      }
-    }
-    const log: LogView = {
-      lastIndexWithin: (first, last, bytesMax) => {
-        expectTrue(first >= 1 && first <= last, () => 'LogView: first <= last');
-        expectTrue(last <= node.entries.length, () => 'LogView: asked about entries not laid yet');
-        let end = first;
-        let bytes = (node.entries[first - 1] as Entry).bytes;
-        while (end < last) {
-          bytes += (node.entries[end] as Entry).bytes;
-          if (bytes > bytesMax) break;
-          end++;
-        }
-        return end;
-      },
-      bytesBetween: (first, last) => {
-        expectTrue(last <= node.entries.length, () => 'LogView: asked about entries not laid yet');
-        let bytes = 0;
-        for (let i = first; i <= last; i++) bytes += (node.entries[i - 1] as Entry).bytes;
-        return bytes;
-      },
-    };
+  #boot(node: SimulatedNode): void {
     const { seed, preVote, checkQuorum } = this.#options;
-    const config = {
+    const config: CoreConfig = {
       ...baseConfig,
       nodeId: node.id,
       preVote,
@@ -194,81 +115,54 @@ export class Simulation {
       inflightMessagesMax: 1 + (seed % 5),
       inflightBytesMax: 120,
       appendBytesMax: this.#shape.isNarrow ? 10 : 40,
+      uncommittedBytesMax: seed % 2 === 0 ? 400 : 100_000,
     };
-    const voters = Array.from({ length: this.#options.nodes }, (_, i) => i + 1);
-    const configuration = Configuration.ofNodes(voters);
-    const { term, votedFor, commit } = disk;
-    node.core = new RaftCore(
-      config,
-      { term, votedFor, commit, firstIndex: 1, prevTerm: 0, termEnds, log, configuration, seed },
-      this.#nowMs,
-    );
-    node.lastTerm = node.core.term;
-    node.lastCommit = node.core.commitIndex;
-    node.lastRole = 'follower';
-    // S9 across restarts, and no commit index that outruns its entries.
-    expectTrue(node.core.term >= node.promisedTerm, () => `S9: node ${node.id} forgot a term`);
-    for (let index = 1; index <= node.core.commitIndex; index++) {
-      this.#checkCommitted(node, index, 'at boot');
-    }
+    node.boot(config, this.#nowMs, seed);
+    this.oracle.checkBoot(node);
   }
 
-  step(node: SimNode, event: CoreEvent): void {
+  step(node: SimulatedNode, event: CoreEvent): void {
     this.steps++;
     const { core, out } = node;
-    if (event.kind === 'read' && core.role === 'leader') {
-      const floor = this.committed.length;
-      core.step(event, this.#nowMs, out);
+    const before = { role: core.role, configuration: core.configuration };
+    const { floor } = this.oracle;
+    core.step(event, node.clockMs(this.#nowMs), out);
+    if (event.kind === 'read' && out.readToken > 0) {
       node.openReads.push({ token: out.readToken, floor });
-    } else {
-      core.step(event, this.#nowMs, out);
     }
     core.checkInvariants();
-    this.#checkStep(node);
+    this.oracle.checkStep(node, before, this.nodes);
     // Several steps may share one set of effects, unless one of them appended.
-    if (out.appendLast > 0 || this.isCalm || this.#random.chance(70)) this.#carryOut(node);
-  }
-
-  /** What must hold after each step of a node, before its effects are carried out. */
-  #checkStep(node: SimNode): void {
-    const { core, out } = node;
-    expectTrue(core.term >= node.lastTerm, () => `S9: term of node ${node.id} fell`);
-    expectTrue(core.commitIndex >= node.lastCommit, () => `S9: commit of node ${node.id} fell`);
-    node.lastTerm = core.term;
-    for (const { token, index } of out.reads) {
-      for (const open of node.openReads) {
-        if (open.token > token) continue;
-        expectTrue(index >= open.floor, () => `read ${open.token}: ${index} < ${open.floor}`);
-        this.#count('read confirmed');
-      }
-      node.openReads = node.openReads.filter((open) => open.token > token);
-    }
-    out.reads.length = 0;
-    if (out.readsVoid) node.openReads = [];
+    const isFull = out.appendLast > 0 || out.installIndex > 0;
+    if (isFull || this.isCalm || this.#random.chance(70)) this.#carryOut(node);
   }
 
   /** Plays the host: lays what must be durable, sends, applies. */
-  #carryOut(node: SimNode): void {
+  #carryOut(node: SimulatedNode): void {
     const { core, out, queue } = node;
+    const { oracle } = this;
     const before = queue.length;
     if (out.hardStateChanged) {
       const { term, votedFor, commit } = out;
       queue.push({ kind: 'hardState', term, votedFor, commit });
     }
     if (out.truncateFrom > 0) {
-      this.#count('truncated');
+      oracle.count('truncated');
       expectTrue(out.truncateFrom > node.lastCommit, () => 'S4: a committed entry is dropped');
-      node.entries.length = out.truncateFrom - 1;
+      node.log.truncate(out.truncateFrom);
       queue.push({ kind: 'truncate', from: out.truncateFrom });
     }
+    if (out.installIndex > 0) this.#install(node);
     if (out.appendLast > 0) this.#lay(node);
-    expectTrue(node.entries.length === core.lastIndex, () => 'the host holds what the core counts');
+    expectTrue(node.log.lastIndex === core.lastIndex, () => 'the host holds what the core counts');
+    const counted = node.log.configurationAt(core.lastIndex).configuration;
+    expectTrue(core.configuration.equals(counted), () => 'S10: the last configuration counts');
     if (core.role !== node.lastRole) {
       node.lastRole = core.role;
-      if (core.role === 'leader') this.#checkLeader(node);
+      if (core.role === 'leader') oracle.checkLeader(node);
     }
     if (out.committedTo > 0) {
-      this.#checkCommit(node, out.committedTo);
+      oracle.checkCommit(node, out.committedTo);
       queue.push({ kind: 'commit', commit: out.committedTo });
     }
     const laid = queue.length > before;
@@ -290,103 +184,97 @@ export class Simulation {
       if (m.kind === messageKinds.append && out.truncateFrom > 0) continue;
       this.#send(node, m);
     }
+    for (const nodeId of out.snapshotsNeeded) this.#sendSnapshot(node, nodeId);
+    const isRemoved = out.removed;
     out.clear();
+    if (!isRemoved) return;
+    oracle.checkRemoved(node);
+    this.#renew(node);
   }
 
-  #lay(node: SimNode): void {
+  /** The node's replica ends durably, and another one of it stands by. */
+  #renew(node: SimulatedNode): void {
+    node.renew();
+    this.#boot(node);
+  }
+
+  #install(node: SimulatedNode): void {
+    const base = present(node.incoming?.base, 'only a snapshot message brings a snapshot');
+    expectTrue(node.out.installIndex === base.index, () => 'what is installed is what came');
+    expectTrue(node.out.installTerm === base.term, () => 'what is installed is what came');
+    node.log.install(base);
+    node.queue.push({ kind: 'install', base });
+    this.oracle.checkInstalled(node);
+  }
+
+  #lay(node: SimulatedNode): void {
     const { core, out } = node;
     const { appendFirst: first, appendLast: last } = out;
-    expectTrue(first === node.entries.length + 1, () => 'entries are laid without a gap');
+    expectTrue(first === node.log.lastIndex + 1, () => 'entries are laid without a gap');
     const laid: Entry[] = [];
     for (let index = first; index <= last; index++) {
       let entry: Entry;
-      if (core.role === 'leader') {
-        entry = { term: core.term, id: this.#nextId++, bytes: index === first ? 5 : 10 };
+      if (core.role === 'leader' || out.appendConfiguration !== null) {
+        const configuration = out.appendConfiguration;
+        entry = {
+          term: core.term,
+          id: this.#nextId++,
+          bytes: index === first ? 5 : 10,
+          configuration,
+        };
       } else {
-        const parcel = node.incoming ?? fail('a follower appends only what a message brought');
-        entry =
-          parcel.entries[index - parcel.message.prevIndex - 1] ?? fail('more than it brought');
+        const parcel = present(node.incoming, 'a follower appends only what a message brought');
+        const at = index - parcel.message.prevIndex - 1;
+        entry = present(parcel.entries[at], 'a follower appends more than a message brought');
       }
       expectTrue(entry.term === core.termAt(index), () => 'the core knows the entry by its term');
-      // S3: index and term name one entry for ever.
-      const key = `${index}:${entry.term}`;
-      const known = this.#entryIds.get(key) ?? entry.id;
-      expectTrue(known === entry.id, () => `S3: two entries at ${key}`);
-      this.#entryIds.set(key, entry.id);
+      this.oracle.checkLaid(index, entry);
       laid.push(entry);
     }
-    node.entries.push(...laid);
+    node.log.entries.push(...laid);
     node.queue.push({ kind: 'entries', first, entries: laid });
   }
 
-  #checkLeader(node: SimNode): void {
-    const { core } = node;
-    this.#count('leader elected');
-    const known = this.#leaders.get(core.term) ?? node.id;
-    expectTrue(known === node.id, () => `S1: two leaders in term ${core.term}`);
-    this.#leaders.set(core.term, node.id);
-    for (let index = 1; index <= this.committed.length; index++) {
-      this.#checkCommitted(node, index, `S6: in the log of leader ${node.id}`);
-    }
-  }
-
-  #checkCommitted(node: SimNode, index: number, where: string): void {
-    const own = node.entries[index - 1]?.id;
-    const known = this.committed[index - 1]?.id;
-    expectTrue(own === known, () => `${where}: ${index} is ${own}, ${known} was committed`);
-  }
-
-  #checkCommit(node: SimNode, commit: number): void {
-    const { core } = node;
-    for (let index = node.lastCommit + 1; index <= commit; index++) {
-      const entry = node.entries[index - 1] ?? fail(`S4: ${index} is committed and absent`);
-      this.committed[index - 1] ??= entry;
-      this.#checkCommitted(node, index, `S4: on node ${node.id}`);
-      this.#count('committed');
-    }
-    node.lastCommit = commit;
-    if (core.role !== 'leader') return;
-    const last = node.entries[commit - 1] as Entry;
-    expectTrue(
-      last.term === core.term,
-      () => `S5: ${commit} of an old term is committed by counting`,
-    );
-    const holders = this.nodes.filter((other) => other.disk.entries[commit - 1]?.id === last.id);
-    expectTrue(
-      holders.length * 2 > this.nodes.length,
-      () => `S5: ${commit} is durable on ${holders.length} of ${this.nodes.length}`,
-    );
-  }
-
-  #send(node: SimNode, m: Message): void {
-    const isAsk = m.kind === messageKinds.preVote || m.kind === messageKinds.preVoteAnswer;
-    if (!isAsk) {
-      expectTrue(m.term <= node.disk.term, () => `S2: kind ${m.kind} names a term not durable`);
-      node.promisedTerm = Math.max(node.promisedTerm, m.term);
-    }
-    const isVote =
-      m.kind === messageKinds.vote || (m.kind === messageKinds.voteAnswer && m.granted);
-    if (isVote) {
-      const candidate = m.kind === messageKinds.vote ? node.id : m.to;
-      const key = `${node.id}:${m.term}`;
-      const known = this.#votes.get(key) ?? candidate;
-      expectTrue(known === candidate, () => `S2: node ${node.id} voted twice in ${m.term}`);
-      this.#votes.set(key, candidate);
-      const isKept = node.disk.term > m.term || node.disk.votedFor === candidate;
-      expectTrue(isKept, () => `S2: a vote of node ${node.id} left before it was durable`);
-    }
+  #send(node: SimulatedNode, m: Message): void {
+    this.oracle.checkSent(node, m);
     let entries: Entry[] = [];
     if (m.kind === messageKinds.append) {
-      entries = node.entries.slice(m.prevIndex, m.lastIndex);
+      entries = node.log.slice(m.prevIndex + 1, m.lastIndex);
       expectTrue(entries.length === m.lastIndex - m.prevIndex, () => 'an append names its entries');
       const isOneTerm = entries.every((entry) => entry.term === m.entriesTerm);
       expectTrue(isOneTerm, () => 'an append holds entries of one term');
+      m.configurations = entries.flatMap(({ configuration }, at): ConfigurationAt[] =>
+        configuration === null ? [] : [{ index: m.prevIndex + 1 + at, configuration }],
+      );
     }
+    this.#post({ message: m, entries, base: null });
+  }
+
+  #sendSnapshot(node: SimulatedNode, nodeId: number): void {
+    const { core, log } = node;
+    const progress = core.progress(nodeId);
+    const { base } = log;
+    if (progress === null || base.index === 0) return;
+    const { generation, stream } = progress;
+    const message = Object.assign(new Message(), {
+      kind: messageKinds.snapshot,
+      from: node.id,
+      fromGeneration: node.generation,
+      to: nodeId,
+      toGeneration: generation,
+      term: core.term,
+      index: base.index,
+      logTerm: base.term,
+      stream,
+      configurations: [base.at],
+    });
+    this.#post({ message, entries: [], base });
+  }
+
+  #post(parcel: Parcel): void {
     if (this.#network.length > 400) return;
-    this.#network.push({ message: m, entries });
-    if (!this.isCalm && this.#random.chance(this.#options.lossPercent)) {
-      this.#network.push({ message: m, entries });
-    }
+    this.#network.push(parcel);
+    if (!this.isCalm && this.#random.chance(this.#options.lossPercent)) this.#network.push(parcel);
   }
 
   /** Whether the present partition lets a message through: bits of `#cut` are the nodes of one side. */
@@ -400,16 +288,18 @@ export class Simulation {
     if (this.#isCut(message.from, message.to)) return;
     if (!this.isCalm && this.#random.chance(this.#options.lossPercent)) return;
     const node = this.#node(message.to);
+    // Its host drops what is meant for another replica of the node.
+    if (message.toGeneration !== node.generation) return;
     node.incoming = parcel;
     this.step(node, { kind: 'message', message });
     node.incoming = null;
   }
 
   /** The disk finishes one turn's worth. */
-  #finishDisk(node: SimNode): void {
+  #finishDisk(node: SimulatedNode): void {
     while (node.queue.length > 0) {
       const operation = node.queue.shift() as Operation;
-      applyTo(node.disk, operation);
+      node.disk.apply(operation);
       if (operation.kind !== 'mark') continue;
       for (const m of operation.messages) this.#send(node, m);
       this.step(node, operation.persisted);
@@ -417,26 +307,110 @@ export class Simulation {
     }
   }
 
-  #crash(node: SimNode): void {
-    this.#count('crash');
+  #crash(node: SimulatedNode): void {
+    this.oracle.count('crash');
     // Any prefix may have reached the disk; nobody was told.
     const kept = this.#random.below(node.queue.length + 1);
-    for (const operation of node.queue.slice(0, kept)) applyTo(node.disk, operation);
+    for (const operation of node.queue.slice(0, kept)) node.disk.apply(operation);
     this.#boot(node);
   }
 
   #tickAll(ms: number): void {
     this.#nowMs += ms;
     for (const node of this.nodes) {
-      if (node.core.deadlineMs <= this.#nowMs) this.step(node, { kind: 'tick' });
+      if (node.core.deadlineMs <= node.clockMs(this.#nowMs)) this.step(node, { kind: 'tick' });
     }
+  }
+
+  // ── members ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Asks a node for a change, as an operator would who believes that it leads. */
+  #change(node: SimulatedNode): void {
+    const random = this.#random;
+    const { core } = node;
+    if (core.role !== 'leader') return;
+    const transitions: readonly Transition[] = [
+      'auto',
+      'auto',
+      'simple',
+      'joint',
+      'explicit',
+      'leave',
+    ];
+    const transition = transitions[random.below(transitions.length)] as Transition;
+    const changes: MemberChange[] = [];
+    const wanted = transition === 'leave' ? 0 : 1 + random.below(3);
+    for (let i = 0; i < wanted; i++) {
+      const target = this.#node(1 + random.below(this.nodes.length));
+      const change = this.#wish(core.configuration, target);
+      if (change !== null) changes.push(change);
+    }
+    // The wish may have begun a replica anew, this one among them.
+    if (node.core !== core) return;
+    const isLease = random.chance(10);
+    const lease = isLease ? { leaseMs: random.chance(50) ? leaseMs : 0 } : {};
+    this.#carryOut(node);
+    this.step(node, { kind: 'configure', transition, changes, ...lease });
+  }
+
+  #wish(configuration: Configuration, target: SimulatedNode): MemberChange | null {
+    const random = this.#random;
+    const kind = (['voter', 'voter', 'learner', 'remove'] as const)[random.below(4)];
+    if (kind === 'remove') return { kind, nodeId: target.id };
+    const known = configuration.memberOf(target.id);
+    if (known !== null) return { kind: kind ?? 'voter', member: known };
+    // A node comes back only as a new replica, and only when no log names the old one any more.
+    const isFresh = target.core.lastIndex === 0 && target.core.term === 0;
+    if (!isFresh) {
+      if (this.#isNamedAnywhere(target)) return null;
+      this.oracle.count('replica begun anew');
+      this.#renew(target);
+    }
+    const { id: nodeId, generation } = target;
+    return { kind: kind ?? 'voter', member: { nodeId, generation, instance: 0 } };
+  }
+
+  /** Whether anything that could still be elected or committed names this replica. */
+  #isNamedAnywhere(target: SimulatedNode): boolean {
+    const isIn = (configuration: Configuration | null): boolean =>
+      configuration?.members().some((member) => target.is(member)) === true;
+    const { committed } = this.oracle;
+    if (isIn(this.oracle.configurationAt(committed.length))) return true;
+    for (const node of this.nodes) {
+      if (isIn(node.core.configuration)) return true;
+      for (const log of [node.log, node.disk.log]) {
+        const above = (index: number): boolean => index > committed.length;
+        if (log.configurations().some((at) => above(at.index) && isIn(at.configuration)))
+          return true;
+      }
+    }
+    return this.#network.some(({ entries }) => entries.some((entry) => isIn(entry.configuration)));
+  }
+
+  /** The state machine is saved up to what it applied, and the log before it goes. */
+  #compact(node: SimulatedNode): void {
+    this.#carryOut(node);
+    const { core, log } = node;
+    const room = core.commitIndex - log.base.index;
+    if (room <= 0) return;
+    const index = log.base.index + 1 + this.#random.below(room);
+    const at = log.configurationAt(index);
+    // A replica that is filled from the first entry on does not know what the group began with: no snapshot says so.
+    if (at.configuration.voters.length === 0) return;
+    const base = { index, term: core.termAt(index), at };
+    this.oracle.count('compacted');
+    node.queue.push({ kind: 'compact', base });
+    log.compact(base);
+    this.step(node, { kind: 'compact', index });
   }
 
   /** One random thing happens. */
   turn(): void {
     const random = this.#random;
     const shape = this.#shape;
-    const node = this.nodes[random.below(this.nodes.length)] as SimNode;
+    const node = this.nodes[random.below(this.nodes.length)] as SimulatedNode;
+    const { churn, crashes } = this.#options;
+    const anyNode = (): number => 1 + random.below(this.nodes.length);
     let what = random.below(1000);
     const isIt = (weight: number): boolean => {
       what -= weight;
@@ -452,12 +426,21 @@ export class Simulation {
     } else if (isIt(shape.campaign)) {
       this.step(node, { kind: 'campaign', preVote: random.chance(50) });
     } else if (isIt(30)) {
-      this.step(node, { kind: 'read' });
+      this.step(node, { kind: 'read', viaLeader: churn });
     } else if (isIt(8)) {
-      const nodeId = 1 + random.below(this.nodes.length);
-      this.step(node, { kind: random.chance(50) ? 'peerLost' : 'peerBack', nodeId });
-    } else if (isIt(this.#options.crashes ? 6 : 0)) {
+      this.step(node, { kind: random.chance(50) ? 'peerLost' : 'peerBack', nodeId: anyNode() });
+    } else if (isIt(crashes ? 6 : 0)) {
       this.#crash(node);
+    } else if (isIt(shape.change)) {
+      this.#change(this.#leader() ?? node);
+    } else if (isIt(shape.compact)) {
+      this.#compact(node);
+    } else if (isIt(churn ? 4 : 0)) {
+      this.step(this.#leader() ?? node, { kind: 'transfer', nodeId: anyNode() });
+    } else if (isIt(churn ? 4 : 0)) {
+      this.step(node, { kind: 'snapshotFailed', nodeId: anyNode() });
+    } else if (isIt(churn ? 1 : 0)) {
+      this.step(node, { kind: 'voidLease' });
     } else if (isIt(80)) {
       this.#tickAll(random.below(12));
     } else if (isIt(240)) {
@@ -467,6 +450,12 @@ export class Simulation {
     } else {
       this.#tickAll(random.below(30));
     }
+  }
+
+  /** One of those who believe that they lead. */
+  #leader(): SimulatedNode | undefined {
+    const leaders = this.nodes.filter(({ core }) => core.role === 'leader');
+    return leaders[this.#random.below(Math.max(1, leaders.length))];
   }
 
   #drawParcel(): number {
@@ -487,28 +476,50 @@ export class Simulation {
         this.#carryOut(node);
         while (node.queue.length > 0) this.#finishDisk(node);
       }
+      if (this.#options.churn) this.#tidyUp();
       if (this.#isSettled()) return this.#nowMs - startMs;
     }
-    return fail(`L1: not settled after ${limitMs} ms: ${this.#describe()}`);
+    throw new Error(`L1: not settled after ${limitMs} ms: ${this.#describe()}`);
+  }
+
+  /** What operators and hosts do once faults end: removed replicas are taken away, lost snapshots reported. */
+  #tidyUp(): void {
+    for (const node of this.nodes) {
+      const { core } = node;
+      if (core.lastIndex > 0 && !this.#isNamedAnywhere(node)) this.#renew(node);
+      if (core.role !== 'leader' || this.#network.length > 0) continue;
+      for (const { id } of this.nodes) {
+        if (core.progress(id)?.awaitsSnapshot) {
+          this.step(node, { kind: 'snapshotFailed', nodeId: id });
+        }
+      }
+    }
   }
 
   #isSettled(): boolean {
     const leader = this.nodes.find((node) => node.core.role === 'leader');
     if (leader === undefined) return false;
-    return this.nodes.every(
-      ({ core }) =>
-        core.term === leader.core.term &&
+    const { core: led } = leader;
+    return led.configuration.members().every((member) => {
+      const { core, generation } = this.#node(member.nodeId);
+      return (
+        member.generation === generation &&
+        core.term === led.term &&
         core.leader === leader.id &&
-        core.lastIndex === leader.core.lastIndex &&
-        core.commitIndex === core.lastIndex,
-    );
+        core.lastIndex === led.lastIndex &&
+        core.commitIndex === core.lastIndex &&
+        core.configuration.equals(led.configuration)
+      );
+    });
   }
 
   #describe(): string {
     return this.nodes
-      .map(({ id, core }) => {
+      .map(({ id, generation, core }) => {
         const peers = this.nodes.map((other) => JSON.stringify(core.progress(other.id))).join(' ');
-        return `${id}: ${core.role} t${core.term} l${core.lastIndex} c${core.commitIndex} ${peers}`;
+        const { votingIds, learners } = core.configuration;
+        const members = `${votingIds.join()}/${learners.map(({ nodeId }) => nodeId).join()}`;
+        return `${id}g${generation}: ${core.role} t${core.term} f${core.firstIndex} l${core.lastIndex} c${core.commitIndex} [${members}] ${peers}`;
       })
       .join('; ');
   }
@@ -517,27 +528,5 @@ export class Simulation {
   proposeCalmly(): void {
     const leader = this.nodes.find((node) => node.core.role === 'leader');
     if (leader !== undefined) this.step(leader, { kind: 'propose', count: 1, bytes: 5 });
-  }
-}
-
-function applyTo(disk: Image, operation: Operation): void {
-  switch (operation.kind) {
-    case 'hardState':
-      disk.term = operation.term;
-      disk.votedFor = operation.votedFor;
-      disk.commit = Math.max(disk.commit, operation.commit);
-      break;
-    case 'commit':
-      disk.commit = operation.commit;
-      break;
-    case 'truncate':
-      disk.entries.length = operation.from - 1;
-      break;
-    case 'entries':
-      disk.entries.length = operation.first - 1;
-      disk.entries.push(...operation.entries);
-      break;
-    case 'mark':
-      break;
   }
 }
