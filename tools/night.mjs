@@ -33,7 +33,7 @@ const entries = [
     name: 'inspect-damage',
     does: 'the command line of wal-inspect on 500 damaged images',
     env: { WAL_INSPECT_IMAGES: '500' },
-    args: system('wal-inspect.crash.ts'),
+    args: [vitest, 'run', '--project', 'unit', 'tools/wal-inspect/test/command-line.test.ts'],
   },
   {
     name: 'log-power',
