@@ -24,6 +24,10 @@ const suites: Readonly<Record<string, SuiteEntry>> = {
     about: 'inner steps on one core: CRC, encoding, the Raft core',
     load: async () => (await import('./micro.ts')).micro,
   },
+  wal: {
+    about: 'the log alone: rounds against the raw disk, sizes, recovery, memory, steady state',
+    load: async () => (await import('./wal/suite.ts')).wal,
+  },
   cluster: {
     about: 'writes of a cluster of hosts, each a process, through the public API',
     load: async () => (await import('./cluster.ts')).cluster,

@@ -3,7 +3,8 @@
 // that moment is durable. Where too little of the oldest is needed, or the log is larger than it should be, what is
 // needed there is laid again at the end (cleaner.ts).
 //
-//   the log holds more than 2 x live bytes + 2 segments, or less than 30 % of the oldest is live -> clean the oldest
+//   three segments at least, and: the log holds more than 2 x live bytes + 2 segments, or less than 30 % of the oldest is
+//   live -> clean the oldest
 //   nothing in the oldest is needed, durably -> STORE says so -> its file becomes a spare, or is removed
 //
 // Files are used again only where nothing else can see them: one name (no checkpoint has a link), a file system that
@@ -153,6 +154,8 @@ export class SpaceKeeper {
 
   #isWorthCleaning(oldest: SegmentState): boolean {
     const { use } = this.#index;
+    // The newest sealed one is left alone: much of what is live there is about to be compacted anyway.
+    if (this.#segments.count < 3) return false;
     if (use.bytesIn(oldest.slot) < leastLiveRatio * oldest.capacityBytes) return true;
     return this.#segments.diskBytes > 2 * use.totalBytes + 2 * this.#segmentBytes;
   }
