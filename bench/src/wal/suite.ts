@@ -1,0 +1,76 @@
+// The log alone, without Raft and network: rounds of many groups against the raw disk, sizes, recovery, memory of the
+// index, and the steady state. Figures of a shared machine are only as good as the machine is quiet.
+
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type OptionTable, readOptions } from '../options.ts';
+import type { BenchResult, SuiteReport } from '../suite.ts';
+import { measureIndex, measureRecovery } from './recovery.ts';
+import { measureRounds } from './rounds.ts';
+import { measureSizes } from './sizes.ts';
+import { measureSteady } from './steady.ts';
+
+const options = {
+  part: {
+    kind: 'choice',
+    default: 'all',
+    choices: ['all', 'rounds', 'sizes', 'recovery', 'index', 'steady'],
+    help: 'what to measure',
+  },
+  seconds: {
+    kind: 'number',
+    default: 6,
+    min: 0.5,
+    max: 600,
+    help: 'of each measurement of rounds',
+  },
+  steadySeconds: { kind: 'number', default: 60, min: 1, max: 36_000, help: 'of the steady state' },
+  groups: { kind: 'number', default: 1000, min: 1, max: 100_000, help: 'in the rounds' },
+  payload: {
+    kind: 'number',
+    default: 128,
+    min: 1,
+    max: 65_000,
+    help: 'bytes of an entry in the rounds',
+  },
+  gigabytes: { kind: 'number', default: 1, min: 0.01, max: 50, help: 'of log to recover' },
+  entries: {
+    kind: 'number',
+    default: 10_000_000,
+    min: 1000,
+    max: 100_000_000,
+    help: 'in the index',
+  },
+  sync: {
+    kind: 'choice',
+    default: 'fdatasync',
+    choices: ['fdatasync', 'dsync'],
+    help: 'how batches become durable',
+  },
+  dir: { kind: 'text', default: tmpdir(), help: 'folder for the logs' },
+} as const satisfies OptionTable;
+
+export async function wal(args: readonly string[]): Promise<SuiteReport> {
+  const params = readOptions(options, args);
+  const directory = fs.mkdtempSync(join(params.dir, 'flotilla-wal-bench-'));
+  const wants = (part: string): boolean => params.part === 'all' || params.part === part;
+  const results: BenchResult[] = [];
+  try {
+    if (wants('rounds')) {
+      for (const overlapped of [true, false]) {
+        const { groups, payload, seconds } = params;
+        const syncMethod = params.sync === 'dsync' ? 'dsync' : 'fdatasync';
+        const plan = { directory, groups, payload, seconds, overlapped, syncMethod } as const;
+        results.push(...(await measureRounds(plan)));
+      }
+    }
+    if (wants('sizes')) results.push(...(await measureSizes(directory, params.seconds / 6)));
+    if (wants('recovery')) results.push(...(await measureRecovery(directory, params.gigabytes)));
+    if (wants('index')) results.push(await measureIndex(directory, params.entries, 4));
+    if (wants('steady')) results.push(...(await measureSteady(directory, params.steadySeconds)));
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+  return { params, results };
+}
