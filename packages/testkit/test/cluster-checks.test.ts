@@ -2,14 +2,21 @@
 // shown by `npm run -s sim -- --mutants`.)
 
 import { Message, messageKinds } from '@flotilla/core';
+import type { GroupStatus } from '@flotilla/host';
 import { describe, expect, test } from 'vitest';
 import { attemptId, decodeCommand, encodeCommand } from '../src/cluster/command.ts';
 import { type AppliedCommand, Ledger } from '../src/cluster/ledger.ts';
 import { LogChain } from '../src/cluster/log-chain.ts';
-import { judge, type RecoveredLog } from '../src/cluster/recovery-probe.ts';
+import { Healing, type HealingHost } from '../src/cluster/heal.ts';
+import { Monitor, type WatchedHost } from '../src/cluster/monitor.ts';
+import { difference, judge, type RecoveredLog } from '../src/cluster/recovery-probe.ts';
+import { checkHistory } from '../src/cluster/sim-cluster.ts';
 import { newTotals } from '../src/cluster/totals.ts';
 import { ViolationLog } from '../src/cluster/violation.ts';
 import { ReplicaPromises, Witness } from '../src/cluster/witness.ts';
+import { HistoryRecorder, type RegisterInput, type RegisterOutput } from '../src/register-model.ts';
+import { SimRng } from '../src/sim-rng.ts';
+import { SimWorld } from '../src/sim-world.ts';
 
 function violations(): ViolationLog {
   return new ViolationLog(
@@ -327,5 +334,173 @@ describe('the judgement of a recovery', () => {
     const older = [{ term: 1, lastIndex: 9 }];
     const same = { lastIndex: 9, termEnds: older };
     expect(judge(log(same), promises, chain).problem).toMatch(/is of term 1, not 3/);
+  });
+});
+
+describe('two recoveries of one disk', () => {
+  const found = (more: Partial<RecoveredLog>): Map<number, RecoveredLog> =>
+    new Map([[1, { term: 1, votedFor: 1, commit: 0, lastIndex: 3, termEnds: [], ...more }]]);
+
+  test('W2: must find the same groups, votes and entries', () => {
+    const first = { groups: found({}), error: null };
+    expect(difference(first, { groups: found({}), error: null })).toBe(null);
+    expect(difference(first, { groups: found({ lastIndex: 2 }), error: null })).toMatch(/group 1/);
+    expect(difference(first, { groups: new Map(), error: null })).toMatch(/then null/);
+  });
+});
+
+describe('the history', () => {
+  type History = HistoryRecorder<RegisterInput, RegisterOutput>;
+  const record = (values: readonly (string | null)[]): History => {
+    let now = 0;
+    const history: History = new HistoryRecorder(() => ++now);
+    history.call(1, 'k', { kind: 'write', value: 'a' }).returned(true);
+    for (const value of values) history.call(2, 'k', { kind: 'read' }).returned(value);
+    return history;
+  };
+
+  test('C2: refuses a read that misses a write which had returned', () => {
+    const fresh = violations();
+    checkHistory(record(['a', 'a']), fresh);
+    expect(fresh.first).toBe(null);
+    const stale = violations();
+    checkHistory(record(['a', null]), stale);
+    expect(stale.first?.invariant).toBe('C2');
+  });
+});
+
+const status = (more: Partial<GroupStatus>): GroupStatus => ({
+  groupId: 1,
+  role: 'follower',
+  term: 2,
+  leader: 1,
+  commitIndex: 9,
+  appliedIndex: 9,
+  lastIndex: 9,
+  members: [1, 2, 3],
+  ...more,
+});
+
+describe('the monitor', () => {
+  const make = (
+    first: Partial<GroupStatus>,
+    failed: string | null = null,
+  ): { log: ViolationLog; look: (next?: Partial<GroupStatus>, lives?: number) => void } => {
+    const log = violations();
+    const witness = new Witness(log, newTotals(), {
+      eventCount: () => 1,
+      onVoteSent() {},
+      onEntryPromised() {},
+    });
+    witness.addGroup(1, [1]);
+    let shown = status(first);
+    const sim = { name: 'n1', lives: 1 };
+    const host: WatchedHost = {
+      id: 1,
+      sim,
+      groupPlans: [{ id: 1, members: [1] }],
+      group: () => ({ status: () => shown }),
+      failedReplica: () => failed,
+    };
+    const monitor = new Monitor({ world: new SimWorld({ seed: 1 }), violations: log, witness }, [
+      host,
+    ]);
+    const look = (next: Partial<GroupStatus> = {}, lives = 1): void => {
+      shown = { ...shown, ...next };
+      sim.lives = lives;
+      monitor.look();
+    };
+    return { log, look };
+  };
+
+  test('S8: refuses what is applied before it is committed, or committed before it is there', () => {
+    for (const wrong of [{ appliedIndex: 10 }, { commitIndex: 10 }]) {
+      const { log, look } = make({});
+      look();
+      expect(log.first).toBe(null);
+      look(wrong);
+      expect(log.first?.invariant).toBe('S8');
+    }
+  });
+
+  test('S9: refuses a term, commit index or applied index that falls within a life', () => {
+    const falls = [{ term: 1 }, { appliedIndex: 8 }, { appliedIndex: 8, commitIndex: 8 }];
+    for (const fallen of falls) {
+      const { log, look } = make({});
+      look();
+      look(fallen, 2);
+      expect(log.first).toBe(null);
+      look({ ...status({}) }, 3);
+      look(fallen, 3);
+      expect(log.first?.invariant).toBe('S9');
+    }
+  });
+
+  test('F1: refuses a replica that stopped by itself', () => {
+    const { log, look } = make({}, 'n1, group 1: GROUP_FATAL');
+    look();
+    expect(log.first?.invariant).toBe('F1');
+  });
+});
+
+describe('healing', () => {
+  interface Trouble {
+    readonly isServing?: boolean;
+    readonly pendingCalls?: number;
+    readonly applied?: number;
+    readonly status?: Partial<GroupStatus>;
+    readonly isRefused?: boolean;
+  }
+  /** Three hosts, of which the third has that trouble; answers the invariant that healing finds broken. */
+  const heal = async (trouble: Trouble): Promise<string | null> => {
+    const log = violations();
+    const kernel = { nowUs: 0, rng: new SimRng(1) };
+    const host = (id: number): HealingHost => {
+      const own = id === 3 ? trouble : {};
+      const role = id === 1 ? 'leader' : 'follower';
+      return {
+        sim: { name: `n${id}`, disk: { callCount: 5, oldestInFlight: 6 } },
+        isServing: own.isServing ?? true,
+        pendingCalls: own.pendingCalls ?? 0,
+        group: () => ({ status: () => status({ role, ...own.status }) }),
+        machine: () => ({ appliedIndex: own.applied ?? 9 }),
+      };
+    };
+    const context = {
+      plan: { groups: [{ id: 1, members: [1, 2, 3] }], tuning: { electionMsMax: 100 } },
+      world: { kernel },
+      violations: log,
+      ledger: { lastIndex: () => 9 },
+    };
+    const client = {
+      sleep: (us: number): Promise<void> => {
+        kernel.nowUs += us;
+        return Promise.resolve();
+      },
+      perform: () => Promise.resolve(trouble.isRefused !== true),
+    };
+    await new Healing(context, [host(1), host(2), host(3)], client).run();
+    return log.first?.invariant ?? null;
+  };
+
+  test('finds nothing where all is well', async () => {
+    expect(await heal({})).toBe(null);
+  });
+
+  test('L1: refuses two leaders, none, logs that differ, and what stays unapplied', async () => {
+    expect(await heal({ status: { role: 'leader' } })).toBe('L1');
+    expect(await heal({ status: { leader: 2 } })).toBe('L1');
+    expect(await heal({ status: { lastIndex: 10 } })).toBe('L1');
+    expect(await heal({ status: { appliedIndex: 8 } })).toBe('L1');
+  });
+
+  test('L2: refuses a group that does not serve', async () => {
+    expect(await heal({ isRefused: true })).toBe('L2');
+  });
+
+  test('F1, P2, C1: refuses a host that stays away, calls without an answer, and a state that ends early', async () => {
+    expect(await heal({ isServing: false })).toBe('F1');
+    expect(await heal({ pendingCalls: 1 })).toBe('P2');
+    expect(await heal({ applied: 8 })).toBe('C1');
   });
 });

@@ -6,10 +6,10 @@
 //   C1  what was applied anywhere is in the final state of every replica
 
 import type { GroupStatus } from '@flotilla/host';
-import type { ClusterClient } from './cluster-client.ts';
-import type { ClusterContext } from './cluster-context.ts';
-import type { ClusterHost } from './cluster-host.ts';
+import type { SimRng } from '../sim-rng.ts';
 import type { ClientOperation, GroupPlan } from './cluster-plan.ts';
+import type { Ledger } from './ledger.ts';
+import type { ViolationLog } from './violation.ts';
 
 const second = 1_000_000;
 const pollUs = 20_000;
@@ -20,12 +20,40 @@ const restartUs: number = 60 * second;
 const groupsSampled = 4;
 const operationsSampled = 10;
 
-export class Healing {
-  readonly #context: ClusterContext;
-  readonly #hosts: readonly ClusterHost[];
-  readonly #client: ClusterClient;
+/** What it needs of the run; ClusterContext is one. */
+export interface HealingContext {
+  readonly plan: {
+    readonly groups: readonly GroupPlan[];
+    readonly tuning: { readonly electionMsMax: number };
+  };
+  readonly world: { readonly kernel: { readonly nowUs: number; readonly rng: SimRng } };
+  readonly violations: ViolationLog;
+  readonly ledger: Pick<Ledger, 'lastIndex'>;
+}
 
-  constructor(context: ClusterContext, hosts: readonly ClusterHost[], client: ClusterClient) {
+/** What it looks at of a host; ClusterHost is one. */
+export interface HealingHost {
+  readonly sim: {
+    readonly name: string;
+    readonly disk: { readonly callCount: number; readonly oldestInFlight: number };
+  };
+  readonly isServing: boolean;
+  readonly pendingCalls: number;
+  group(groupId: number): { status(): GroupStatus } | undefined;
+  machine(groupId: number): { readonly appliedIndex: number } | undefined;
+}
+
+export interface HealingClient {
+  sleep(us: number): Promise<void>;
+  perform(operation: ClientOperation): Promise<boolean>;
+}
+
+export class Healing {
+  readonly #context: HealingContext;
+  readonly #hosts: readonly HealingHost[];
+  readonly #client: HealingClient;
+
+  constructor(context: HealingContext, hosts: readonly HealingHost[], client: HealingClient) {
     this.#context = context;
     this.#hosts = hosts;
     this.#client = client;

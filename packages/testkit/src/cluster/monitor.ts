@@ -7,9 +7,18 @@
 
 import type { GroupStatus } from '@flotilla/host';
 import type { ClusterContext } from './cluster-context.ts';
-import type { ClusterHost } from './cluster-host.ts';
+import type { GroupPlan } from './cluster-plan.ts';
 
 const intervalUs = 100_000;
+
+/** What it looks at of a host; ClusterHost is one. */
+export interface WatchedHost {
+  readonly id: number;
+  readonly sim: { readonly name: string; readonly lives: number };
+  readonly groupPlans: readonly GroupPlan[];
+  group(groupId: number): { status(): GroupStatus } | undefined;
+  failedReplica(): string | null;
+}
 
 interface Seen {
   readonly life: number;
@@ -18,12 +27,14 @@ interface Seen {
   readonly appliedIndex: number;
 }
 
+type WatchContext = Pick<ClusterContext, 'world' | 'violations' | 'witness'>;
+
 export class Monitor {
-  readonly #context: ClusterContext;
-  readonly #hosts: readonly ClusterHost[];
+  readonly #context: WatchContext;
+  readonly #hosts: readonly WatchedHost[];
   readonly #seen: Map<string, Seen> = new Map();
 
-  constructor(context: ClusterContext, hosts: readonly ClusterHost[]) {
+  constructor(context: WatchContext, hosts: readonly WatchedHost[]) {
     this.#context = context;
     this.#hosts = hosts;
   }
@@ -49,7 +60,7 @@ export class Monitor {
     }
   }
 
-  #judge(host: ClusterHost, status: GroupStatus): void {
+  #judge(host: WatchedHost, status: GroupStatus): void {
     const { violations, witness } = this.#context;
     const { groupId, role, term, commitIndex, appliedIndex, lastIndex } = status;
     if (role === 'failed' || role === 'closed') return;

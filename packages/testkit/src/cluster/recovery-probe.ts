@@ -106,7 +106,8 @@ export class RecoveryProbe {
   }
 }
 
-function difference(first: Recovered, second: Recovered): string | null {
+/** What two recoveries of one disk found differently, or null. */
+export function difference(first: Recovered, second: Recovered): string | null {
   if (first.error !== null || second.error !== null) {
     const says = ({ error }: Recovered): string =>
       error === null ? 'succeeds' : `fails with ${error.code}: ${error.message}`;

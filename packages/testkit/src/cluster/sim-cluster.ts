@@ -151,7 +151,7 @@ class ClusterRun {
     await this.#until(isHealed, healUsMax);
     if (!isHealed()) this.#violations.report('T1', 'healing did not come to an end');
     for (const host of this.#hosts) host.onDown();
-    if (this.#violations.first === null) this.#checkHistory();
+    if (this.#violations.first === null) checkHistory(this.#history, this.#violations);
   }
 
   /** Runs the kernel until the condition holds, a violation is found or the time is over. */
@@ -183,14 +183,15 @@ class ClusterRun {
     totals.connectionResets += (installed.get('reset') ?? 0) + (installed.get('silentBreak') ?? 0);
     for (const count of installed.values()) totals.faultWindows += count;
   }
+}
 
-  #checkHistory(): void {
-    const checked = checkLinearizable(registerModel(), this.#history.history());
-    if (checked.verdict === 'ok') return;
-    const lines =
-      checked.verdict === 'violation'
-        ? checked.counterExample.map((operation) => `  ${describeRegisterOperation(operation)}`)
-        : [`  no verdict within ${checked.steps} steps`];
-    this.#violations.report('C2', [`key ${checked.key}:`, ...lines].join('\n'));
-  }
+/** C2: what clients saw is linearizable, key by key. A search without a verdict counts as a violation. */
+export function checkHistory(history: History, violations: ViolationLog): void {
+  const checked = checkLinearizable(registerModel(), history.history());
+  if (checked.verdict === 'ok') return;
+  const lines =
+    checked.verdict === 'violation'
+      ? checked.counterExample.map((operation) => `  ${describeRegisterOperation(operation)}`)
+      : [`  no verdict within ${checked.steps} steps`];
+  violations.report('C2', [`key ${checked.key}:`, ...lines].join('\n'));
 }
