@@ -387,7 +387,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (isLeader && !replica.wasLeader) this.counters.elections++;
     if (!isLeader && replica.wasLeader) {
       this.counters.leadershipsLost++;
-      this.#failWaits(replica, outcomeUnknown);
+      // What is committed will be applied here, and then its callers have their results: nothing about it is unknown.
+      this.#failWaits(replica, outcomeUnknown, replica.core.commitIndex);
     }
     replica.wasLeader = isLeader;
     this.#showState(replica);
@@ -594,7 +595,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   #endReplica(replica: Replica, status: number): void {
-    this.#failWaits(replica, outcomeUnknown);
+    this.#failWaits(replica, outcomeUnknown, 0);
     this.#reads.refuseAll(replica, status);
     replica.isEnded = true;
     this.#deferred.end(replica.number);
@@ -602,14 +603,17 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.wake();
   }
 
-  #failWaits(replica: Replica, status: number): void {
-    for (let i = replica.waitsAt; i < replica.waitsEnd; i++) {
+  /** Ends the waits for entries above `above`. */
+  #failWaits(replica: Replica, status: number, above: number): void {
+    const kept = Math.max(0, above + 1 - replica.waitsFirst);
+    const from = Math.min(replica.waitsAt + kept, replica.waitsEnd);
+    for (let i = from; i < replica.waitsEnd; i++) {
       const ticket = replica.waits[i] as number;
       if (ticket === noTicket) continue;
       this.counters.outcomesUnknown++;
       this.#completions.add(ticket, status, 0, 0, null);
     }
-    replica.clearWaits();
+    replica.cutWaits(from);
     this.wake();
   }
 

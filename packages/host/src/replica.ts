@@ -119,6 +119,10 @@ export class Replica implements WheelItem {
       this.waitsEnd -= this.waitsAt;
       this.waitsAt = 0;
     }
+    // Behind what an earlier term of leadership left to be applied: nobody waits for what came in between.
+    while (this.waitsFirst + (this.waitsEnd - this.waitsAt) < index) {
+      this.waits[this.waitsEnd++] = noTicket;
+    }
     this.waits[this.waitsEnd++] = ticket;
   }
 
@@ -140,8 +144,10 @@ export class Replica implements WheelItem {
     );
   }
 
-  /** Forgets all waits, and the memory of a long queue. */
-  clearWaits(): void {
+  /** Forgets the waits from place `from` of the array on, and the memory of a long queue where none is left. */
+  cutWaits(from: number): void {
+    this.waitsEnd = from;
+    if (this.waitsAt < this.waitsEnd) return;
     this.waits = [];
     this.waitsAt = 0;
     this.waitsEnd = 0;

@@ -68,4 +68,42 @@ describe('the answer to a proposal', () => {
     await hosts.until(() => machines[0]?.commands === applied[1], 'host 1 follows');
     expect(hosts.host(1).group(1)?.isLeader).toBe(false);
   });
+
+  it('a write that is committed when leadership is lost is answered with its result, and only the others are unknown', async () => {
+    const hosts = new SimHosts(3);
+    await hosts.openAll({ cacheBytes: 1 << 20 });
+    const machines = await hosts.createGroup(1);
+    await hosts.lead(1, 1);
+    await hosts.runMs(500);
+    const group = hosts.host(1).group(1);
+    const write = (): Outcome<{ readonly result: unknown }> =>
+      new Outcome(
+        group?.propose(new Uint8Array(512 << 10)) as Promise<{ readonly result: unknown }>,
+      );
+    // More than the leader keeps in memory. The others have it, but cannot say so before their disks go on.
+    for (const id of [2, 3]) hosts.machine(id).disk.stall(1_000_000);
+    const committed = Array.from({ length: 12 }, write);
+    await hosts.until(() => hosts.host(1).metrics().walPendingBytes === 0, 'all is durable on 1');
+    await hosts.runMs(200);
+    // Now the leader hears that all of it is committed, and has to read it back from a disk that stands still.
+    const commitIndex = group?.status().lastIndex as number;
+    hosts.machine(1).disk.stall(6_000_000);
+    await hosts.until(() => group?.status().commitIndex === commitIndex, 'all is committed');
+    expect(group?.status().appliedIndex).toBeLessThan(commitIndex);
+    for (const id of [2, 3]) hosts.machine(id).pause();
+    const uncommitted = Array.from({ length: 3 }, write);
+    await hosts.until(() => group?.status().lastIndex === commitIndex + 3, 'three more are laid');
+    for (const id of [2, 3]) hosts.machine(id).resume();
+    const campaign = hosts.host(2).group(1)?.campaign({ preVote: false });
+    await hosts.settle(campaign as Promise<void>);
+    await hosts.until(() => group?.isLeader === false, 'host 1 does not lead any more');
+    expect(group?.status().appliedIndex).toBeLessThan(commitIndex);
+    await hosts.until(() => uncommitted.every(({ isSettled }) => isSettled), 'three are answered');
+    await hosts.until(() => committed.every(({ isSettled }) => isSettled), 'twelve are answered');
+    expect(committed.map(({ state, value }) => [state, value?.result])).toEqual(
+      committed.map((_, i) => ['done', i + 1]),
+    );
+    for (const { state } of uncommitted) expect(['done', 'OUTCOME_UNKNOWN']).toContain(state);
+    expect(machines[0]?.commands).toBeGreaterThanOrEqual(12);
+  });
 });
