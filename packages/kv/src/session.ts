@@ -23,7 +23,8 @@ import type { KvServices } from './services.ts';
 export interface ClientSocket {
   /** Bytes handed to write() that the operating system has not taken. */
   readonly writableLength: number;
-  write(bytes: Uint8Array): unknown;
+  /** False: not all was taken, and onDrain() follows. */
+  write(bytes: Uint8Array): boolean;
   pause(): unknown;
   resume(): unknown;
   end(): unknown;
@@ -291,6 +292,8 @@ export class Session implements ClientState {
       this.#head++;
       requests.give(request);
     }
+    // More is ready than fits below the mark.
+    const isCut = this.#queue[this.#head]?.phase === 'done';
     if (this.#head === this.#queue.length) {
       this.#queue.length = 0;
       this.#head = 0;
@@ -300,7 +303,9 @@ export class Session implements ClientState {
     }
     if (writer.length > 0) {
       counters.bytesSent += writer.length;
-      this.#socket.write(writer.take());
+      const isTaken = this.#socket.write(writer.take());
+      // A socket that took everything at once will not call: the rest goes out in the next turn.
+      if (isTaken && isCut) this.#services.scheduleFlush(this);
       if (this.#socket.writableLength > this.#limits.outputBytesMax) {
         this.#socket.destroy();
         return;

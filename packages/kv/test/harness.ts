@@ -13,9 +13,10 @@ export class MemorySocket implements ClientSocket {
   /** Keeps what is written "unsent". */
   isStuck = false;
 
-  write(bytes: Uint8Array): void {
+  write(bytes: Uint8Array): boolean {
     this.chunks.push(Buffer.from(bytes));
     if (this.isStuck) this.writableLength += bytes.length;
+    return !this.isStuck;
   }
   pause(): void {
     this.isPaused = true;

@@ -206,6 +206,21 @@ describe('bounds', () => {
     expect(bytes).toBe(20 * (value.length + 11));
   });
 
+  test('every command is answered: replies beyond the mark leave too where the socket takes all at once', async () => {
+    const value = 'v'.repeat(400_000);
+    await client.call('SET', 'k', value);
+    const wanted = 20 * (value.length + 11);
+    // A socket that took everything never calls onDrain().
+    for (let i = 0; i < 20; i++) client.send('GET', 'k');
+    let bytes = 0;
+    for (let i = 0; i < 20 && bytes < wanted; i++) {
+      await settle();
+      bytes += client.socket.take().length;
+    }
+    expect(bytes).toBe(wanted);
+    expect(client.session.unanswered).toBe(0);
+  });
+
   test('a malformed stream gets an error and is closed after the replies before it', async () => {
     expect(await pipeline('SET k v', '*1', 'x')).toBe(
       "+OK|-ERR Protocol error: expected '$', got 'x'|",
