@@ -144,7 +144,7 @@ function startRound(s: CoreState, token: number, nowMs: number, out: Effects): v
   }
   reads.tokens.push(token);
   reads.indexes.push(s.commitIndex);
-  for (const p of s.peers) sendHeartbeat(s, p, token, nowMs, out);
+  for (const p of s.peers) sendHeartbeat(s, p, s.tokenLast, nowMs, out);
 }
 
 /** The first entry of the term is committed. */
@@ -152,6 +152,8 @@ export function startHeldRound(s: CoreState, nowMs: number, out: Effects): void 
   if (s.reads === null || s.reads.heldToken === 0) return;
   const token = s.reads.heldToken;
   s.reads.heldToken = 0;
+  // Asked under a number of its own: questions that were sent meanwhile may have been answered under a higher one.
+  s.tokenLast++;
   startRound(s, token, nowMs, out);
 }
 

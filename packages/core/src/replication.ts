@@ -24,6 +24,7 @@ import {
   advanceCommit,
   type CoreState,
   electionMsMinOf,
+  isRemoved,
   newestToken,
   peerOf,
   pushMessage,
@@ -65,6 +66,8 @@ export function propose(
 function refusalOf(s: CoreState, count: number, bytes: number): Refusal | null {
   if (s.role !== 'leader') return 'notLeader';
   if (s.transferTo !== 0) return 'transferring';
+  // A leader that stays after its removal only tells the others of it.
+  if (s.ownBit === 0 && isRemoved(s)) return 'notLeader';
   // The numbers are used up: nobody will ever take it.
   if (s.runs.lastIndex + count > Number.MAX_SAFE_INTEGER) return 'notLeader';
   const bytesMax = s.config.uncommittedBytesMax;
