@@ -26,6 +26,22 @@ describe('proposing', () => {
     expect([outcome.proposedFirst, outcome.append]).toEqual([0, null]);
   });
 
+  it('is refused by a leader that stays after its own removal is committed', () => {
+    const node = settled({ stepDownOnRemoval: false });
+    node.ack(2, 1);
+    node.step({
+      kind: 'configure',
+      transition: 'simple',
+      changes: [{ kind: 'remove', nodeId: 1 }],
+    });
+    expect(node.propose().refusal).toBe(null);
+    node.persist();
+    node.ack(2, 3);
+    node.ack(3, 3);
+    expect([node.core.role, node.core.commitIndex]).toEqual(['leader', 3]);
+    expect(node.propose().refusal).toBe('notLeader');
+  });
+
   it('sends the entries at once, beside its own write (thesis §10.2.1)', () => {
     const outcome = settled().propose(3);
     expect([outcome.proposedFirst, outcome.append]).toEqual([2, [2, 4]]);

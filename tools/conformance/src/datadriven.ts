@@ -13,6 +13,8 @@ export interface Case {
   /** Of the directive. */
   readonly line: number;
   readonly directive: string;
+  /** The whole line of the directive. */
+  readonly text: string;
   readonly args: Args;
   readonly input: readonly string[];
   readonly expected: readonly string[];
@@ -132,7 +134,7 @@ export function parseCases(file: string, text: string): Case[] {
     at++;
     const expected: string[] = [];
     for (; at < lines.length && lines[at] !== ''; at++) expected.push(lines[at] as string);
-    cases.push({ file, line, directive, args, input, expected });
+    cases.push({ file, line, directive, text: head, args, input, expected });
   }
   if (cases.length === 0) throw new DataError(file, 0, 'no case in it');
   return cases;

@@ -1,7 +1,8 @@
 // The conformance runner: finds the data in a directory, lets each suite judge each file, prints a line a file and the
 // totals. It tests the packages of this repository, through their public doors, and keeps no copy of any of them.
 //
-//   conformance DIR        DIR holds any of  etcd-raft/{quorum,confchange,interaction}/*.txt
+//   conformance DIR [--messages]       --messages shows in what the messages of transcripts differ (level G1)
+//                          DIR holds any of  etcd-raft/{quorum,confchange,interaction}/*.txt
 //                                            porcupine/{kv/*.txt,etcd/*.log}
 //
 // What is not there is reported as `not run`, never as passed. Exit codes: 0 everything that is there holds, 1 something
@@ -12,7 +13,9 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { checkConfigurationChanges } from './configuration-changes.ts';
 import { DataError } from './data-error.ts';
+import { type Deviation, effectsOn, readDeviations } from './deviations.ts';
 import { checkHistory, expectedVerdict } from './histories.ts';
+import { checkTranscript } from './interaction/transcripts.ts';
 import { checkQuorum } from './quorum.ts';
 import type { FileResult } from './suite.ts';
 
@@ -27,11 +30,13 @@ interface Suite {
   check(file: string, text: string): FileResult;
 }
 
-const usage = 'usage: npm run -s conformance -- DIR';
+/** Of this repository; it belongs to our engine, not to the data. */
+const deviationsPath = new URL('../../../test/conformance/deviations.json', import.meta.url);
+const usage = 'usage: npm run -s conformance -- DIR [--messages]';
 
 /** Answers the exit code. */
 export function run(words: readonly string[], output: Output): number {
-  const [directory, ...rest] = words;
+  const [directory, ...rest] = words.filter((word) => word !== '--messages');
   if (directory === undefined || directory.startsWith('-') || rest.length > 0) {
     output.error(usage);
     return 2;
@@ -40,22 +45,27 @@ export function run(words: readonly string[], output: Output): number {
     output.line(`conformance: not run: there is no directory ${directory}`);
     return 2;
   }
-  return new Run(directory, output).all();
+  return new Run(directory, output, words.includes('--messages')).all();
 }
 
 class Run {
   readonly #directory: string;
   readonly #output: Output;
+  readonly #showsMessages: boolean;
   readonly #totals: string[] = [];
   #files = 0;
   #failed = 0;
   #unreadable = 0;
   #unknown = 0;
+  #g1 = 0;
+  #g1Expected = 0;
+  readonly #deviating: Set<string> = new Set();
   #slowestEtcdMs = 0;
 
-  constructor(directory: string, output: Output) {
+  constructor(directory: string, output: Output, showsMessages: boolean) {
     this.#directory = directory;
     this.#output = output;
+    this.#showsMessages = showsMessages;
   }
 
   all(): number {
@@ -66,6 +76,17 @@ class Run {
       folders: ['etcd-raft/confchange'],
       check: checkConfigurationChanges,
     });
+    const deviations = readDeviations(deviationsPath);
+    const hasTranscripts = this.#suite({
+      name: 'transcripts',
+      folders: ['etcd-raft/interaction'],
+      check: (file, text) => this.#transcript(file, text, deviations),
+    });
+    if (hasTranscripts) {
+      const deviating = `${this.#deviating.size} deviations`;
+      const g1 = `at G2, ${this.#g1} at G1 of ${this.#g1Expected}`;
+      this.#totals.push(`${this.#totals.pop()} ${g1} (${deviating})`);
+    }
     const hasHistories = this.#suite({
       name: 'histories',
       folders: ['porcupine/kv', 'porcupine/etcd'],
@@ -126,9 +147,21 @@ class Run {
     }
   }
 
+  #transcript(file: string, text: string, deviations: readonly Deviation[]): FileResult {
+    const effects = effectsOn(deviations, nameOf(file));
+    for (const effect of effects) this.#deviating.add(effect);
+    const result = checkTranscript(file, text, effects);
+    if (result.isG1Expected) this.#g1Expected++;
+    if (result.level === 'G1') this.#g1++;
+    if (this.#showsMessages && result.isG1Expected) {
+      for (const difference of result.differences) this.#output.line(`        ${difference}`);
+    }
+    const deviating = effects.length === 0 ? '' : `, deviates: ${effects.join(', ')}`;
+    return { ...result, note: `${result.note}${deviating}` };
+  }
+
   #history(file: string, text: string, readme: string | null): FileResult {
-    const name = file.slice(file.lastIndexOf('/') + 1);
-    const expected = expectedVerdict(name, readme);
+    const expected = expectedVerdict(nameOf(file), readme);
     const result = checkHistory(file, text, expected, () => performance.now());
     if (result.isUnknown) this.#unknown++;
     if (file.endsWith('.log')) this.#slowestEtcdMs = Math.max(this.#slowestEtcdMs, result.ms);
@@ -149,4 +182,8 @@ class Run {
     const path = join(this.#directory, 'README.md');
     return existsSync(path) ? readFileSync(path, 'utf8') : null;
   }
+}
+
+function nameOf(file: string): string {
+  return file.slice(file.lastIndexOf('/') + 1);
 }
