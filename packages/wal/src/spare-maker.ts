@@ -45,6 +45,9 @@ export class SpareMaker {
   #idle: (() => void) | null = null;
   /** Set while the next attempt waits for space. */
   #retry: Timer | null = null;
+  /** Set while making pauses between two steps; who stops does not wait for it: timers keep no process alive. */
+  #pauseTimer: Timer | null = null;
+  #goOn: (() => void) | null = null;
   /** No spare, and no space for one. */
   isOutOfSpace = false;
 
@@ -135,14 +138,18 @@ export class SpareMaker {
   stop(done: () => void): void {
     this.#isStopped = true;
     this.#cancelRetry();
+    const goOn = this.#goOn;
+    this.#pauseTimer?.cancel();
     const whenIdle = (): void => {
       if (this.#isMaking) this.#idle = done;
       else this.#world.clock.nextTurn(done);
     };
     const closeNext = (): void => {
       const ready = this.#ready.pop();
-      if (ready === undefined) whenIdle();
-      else this.#world.disk.close(ready.file, closeNext);
+      if (ready === undefined) {
+        whenIdle();
+        goOn?.();
+      } else this.#world.disk.close(ready.file, closeNext);
     };
     closeNext();
   }
@@ -216,9 +223,15 @@ export class SpareMaker {
 
   #pause(goOn: () => void, path: string, file: File): void {
     const { clock } = this.#world;
-    if (this.#isStopped) this.#discard({ path, file }, true);
-    else if (this.#waiting !== null) goOn();
-    else clock.at(clock.monotonicMs() + stepPauseMs, goOn);
+    if (this.#isStopped) return this.#discard({ path, file }, true);
+    if (this.#waiting !== null) return goOn();
+    this.#goOn = () => {
+      this.#pauseTimer = null;
+      this.#goOn = null;
+      if (this.#isStopped) this.#discard({ path, file }, true);
+      else goOn();
+    };
+    this.#pauseTimer = clock.at(clock.monotonicMs() + stepPauseMs, this.#goOn);
   }
 
   #again(): void {
