@@ -25,7 +25,7 @@ import { hasLease, voidLease } from './lease.ts';
 import { type Message, messageKinds } from './message.ts';
 import { isSound } from './message-check.ts';
 import { leaderPace, pace } from './pace.ts';
-import type { Progress } from './progress.ts';
+import type { InflightWindow, Progress } from './progress.ts';
 import { onReadIndex, onReadIndexAnswer, read } from './read-index.ts';
 import {
   compact,
@@ -41,7 +41,14 @@ import {
 } from './replication.ts';
 import { becomeFollower } from './roles.ts';
 import { CoreState, isRemoved, peerOf } from './state.ts';
+import type { TermRuns } from './term-runs.ts';
 import { transfer } from './transfer.ts';
+
+// What RaftCore.touch found on one level of memory and asks for on the next.
+const touchedStates: CoreState[] = [];
+const touchedRuns: TermRuns[] = [];
+const touchedPeers: Progress[] = [];
+const touchedWindows: InflightWindow[] = [];
 
 /** What a leader knows of one member, as of the call. */
 export interface ProgressView {
@@ -177,17 +184,30 @@ export class RaftCore {
   }
 
   /**
-   * Reads a little of what a step needs and changes nothing; the sum means nothing. A host that is about to step many
-   * cores touches the next few first: the processor then waits for their memory side by side, not core after core.
+   * Reads a little of what a step of each of the first `count` cores needs and changes nothing; the sum means nothing. A
+   * host that is about to step many cores has the next few touched first: the processor then waits for their memory side
+   * by side, level by level, and not for one pointer after the other.
    */
-  touch(): number {
-    const s = this.#state;
-    let sum = s.term + s.commitIndex + s.deadlineMs + s.runs.lastIndex;
-    const peers = s.peers;
-    for (let i = 0; i < peers.length; i++) {
-      const p = peers[i] as Progress;
-      sum += p.match + p.lastAnswerMs + p.window.count;
+  static touch(cores: readonly RaftCore[], count: number): number {
+    let sum = 0;
+    for (let i = 0; i < count; i++) touchedStates[i] = (cores[i] as RaftCore).#state;
+    let followers = 0;
+    for (let i = 0; i < count; i++) {
+      const s = touchedStates[i] as CoreState;
+      sum += s.term + s.ignoredCount + s.selfMatch;
+      touchedRuns[i] = s.runs;
+      const peers = s.peers;
+      for (let k = 0; k < peers.length; k++) touchedPeers[followers++] = peers[k] as Progress;
     }
+    for (let i = 0; i < count; i++) {
+      sum += (touchedRuns[i] as TermRuns).lastIndex + (touchedStates[i] as CoreState).deadlineMs;
+    }
+    for (let i = 0; i < followers; i++) {
+      const p = touchedPeers[i] as Progress;
+      sum += p.match + p.readToken;
+      touchedWindows[i] = p.window;
+    }
+    for (let i = 0; i < followers; i++) sum += (touchedWindows[i] as InflightWindow).count;
     return sum;
   }
 

@@ -4,7 +4,9 @@
 // lets the processor wait for all of them at once. Nothing depends on what is read; callers ask every `prefetchCount`
 // replicas.
 
+import { RaftCore } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
+import type { StateMachine } from './api.ts';
 import type { DeferredSteps } from './deferred-steps.ts';
 import type { Replica } from './replica.ts';
 import type { ReplicaTable } from './replica-table.ts';
@@ -17,65 +19,84 @@ import {
 } from './wire.ts';
 
 /** Replicas whose memory is fetched together. */
-export const prefetchCount = 16;
+export const prefetchCount = 32;
 
 export class Prefetch {
   /** Where what was read goes, so that the reads are not optimised away. */
   sum = 0;
   readonly #wal: Wal;
-  readonly #replicas: ReplicaTable;
+  readonly #table: ReplicaTable;
   readonly #deferred: DeferredSteps;
+  // What was found on one level of memory and is asked for on the next.
+  readonly #found: Replica[] = [];
+  readonly #cores: RaftCore[] = [];
+  readonly #slots: number[] = [];
+  readonly #waits: (readonly number[])[] = [];
+  readonly #machines: StateMachine[] = [];
 
-  constructor(wal: Wal, replicas: ReplicaTable, deferred: DeferredSteps) {
+  constructor(wal: Wal, table: ReplicaTable, deferred: DeferredSteps) {
     this.#wal = wal;
-    this.#replicas = replicas;
+    this.#table = table;
     this.#deferred = deferred;
   }
 
   /** What the steps of the replicas from `from` on need (RaftCore.touch). */
-  replicas(list: readonly Replica[], from: number, end: number = list.length): void {
-    let sum = 0;
-    for (let i = from; i < from + prefetchCount && i < end; i++) {
-      sum += this.#touch(list[i] as Replica);
+  replicas(list: readonly Replica[], from: number): void {
+    let count = 0;
+    for (let i = from; i < from + prefetchCount && i < list.length; i++) {
+      this.#found[count++] = list[i] as Replica;
     }
-    this.sum = sum;
+    this.#touch(count);
   }
 
   /** The same for replicas by handle number. */
   numbers(list: readonly number[], from: number): void {
-    let sum = 0;
+    const { all } = this.#table;
+    let count = 0;
     for (let i = from; i < from + prefetchCount && i < list.length; i++) {
-      sum += this.#touch(this.#replicas.all[list[i] as number] as Replica);
+      this.#found[count++] = all[list[i] as number] as Replica;
     }
-    this.sum = sum;
+    this.#touch(count);
   }
 
-  /** The same for the replicas that the next records of a frame are for. */
+  /** The same for the replicas that the next records of a frame from the peer at `place` are for. */
   records(bytes: Uint8Array, from: number, end: number, place: number): void {
-    let sum = 0;
+    const { all } = this.#table;
+    let count = 0;
     let at = from;
     for (let i = 0; i < prefetchCount && at < end; i++) {
       const recordBytes = messageBytesAt(bytes, at, end);
       if (recordBytes === 0) break;
-      const number = this.#replicas.numberOf(messageGroupId(bytes, at));
+      const number = this.#table.numberOf(messageGroupId(bytes, at));
       const isDeferred =
         isAppendAnswer(bytes, at) &&
         this.#deferred.canTakeAnswer(number, place, messageTerm(bytes, at), answerIndex(bytes, at));
-      if (number >= 0 && !isDeferred) sum += this.#touch(this.#replicas.all[number] as Replica);
+      if (number >= 0 && !isDeferred) this.#found[count++] = all[number] as Replica;
       at += recordBytes;
     }
-    this.sum = sum;
+    this.#touch(count);
   }
 
-  #touch(replica: Replica): number {
-    const { core, slot, stateMachine, waits, waitsEnd, wheelDueMs } = replica;
-    return (
-      core.touch() +
-      this.#wal.touch(slot) +
-      waits.length +
-      waitsEnd +
-      wheelDueMs +
-      (stateMachine.close === undefined ? 0 : 1)
-    );
+  #touch(count: number): void {
+    const cores = this.#cores;
+    const slots = this.#slots;
+    const waits = this.#waits;
+    const machines = this.#machines;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      const replica = this.#found[i] as Replica;
+      cores[i] = replica.core;
+      slots[i] = replica.slot;
+      waits[i] = replica.waits;
+      machines[i] = replica.stateMachine;
+      sum += replica.queuedAppends;
+    }
+    for (let i = 0; i < count; i++) {
+      const replica = this.#found[i] as Replica;
+      sum += (waits[i] as readonly number[])[replica.waitsAt] ?? 0;
+      sum += replica.address.groupId + replica.wheelDueMs;
+      if ((machines[i] as StateMachine).close !== undefined) sum++;
+    }
+    this.sum = sum + RaftCore.touch(cores, count) + this.#wal.touch(slots, count);
   }
 }

@@ -42,6 +42,8 @@ export class LogIndex {
   foundFirst = 0;
   foundLast = 0;
   foundSegSlot = 0;
+  /** Where what touchGroup() read goes, so that the reads are not optimised away. */
+  touched = 0;
   foundOffset = 0;
   foundRecLen = 0;
 
@@ -335,12 +337,23 @@ export class LogIndex {
     return index >= this.foundFirst && index <= this.foundLast;
   }
 
-  /**
-   * Fills foundSegSlot and foundOffset with the place of the group's last run; false where it has none. Cheaper than
-   * find(), for who wants the memory and not the entry.
-   */
-  findTail(slot: number): boolean {
-    const chunk = this.groups.tailChunk[slot] as number;
+  /** Reads the columns of a group that a step uses, and answers its newest chunk, `none` where it has no entry. */
+  touchGroup(slot: number): number {
+    const { base, commit, commitQueued, first, groupId, last, lastTerm, term } = this.groups;
+    this.touched =
+      (base[slot] as number) +
+      (commit[slot] as number) +
+      (commitQueued[slot] as number) +
+      (first[slot] as number) +
+      (groupId[slot] as number) +
+      (last[slot] as number) +
+      (lastTerm[slot] as number) +
+      (term[slot] as number);
+    return this.groups.tailChunk[slot] as number;
+  }
+
+  /** Where the newest record of a chunk stands: foundSegSlot and foundOffset. False for no chunk. */
+  findTail(chunk: number): boolean {
     if (chunk === none) return false;
     const words = this.runs.page(chunk);
     const base = this.runs.baseOf(chunk);

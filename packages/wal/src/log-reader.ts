@@ -17,6 +17,12 @@ export class LogReader {
   readonly #segments: SegmentSet;
   readonly #counters: WalCounters;
   readonly #windows: ReadWindows;
+  /** What touch() found on one level of memory and asks for on the next. */
+  readonly #touched: { chunks: number[]; segSlots: number[]; offsets: number[] } = {
+    chunks: [],
+    segSlots: [],
+    offsets: [],
+  };
 
   constructor(
     world: { readonly clock: Clock; readonly disk: Disk },
@@ -48,14 +54,28 @@ export class LogReader {
     return true;
   }
 
-  /** Reads a few bytes of the group's newest record and of its index; see Wal.touch. */
-  touch(slot: number): number {
+  /** Reads a few bytes of the groups' newest records and of their indexes; see Wal.touch. */
+  touch(slots: readonly number[], count: number): number {
+    const { chunks, segSlots, offsets } = this.#touched;
     const found = this.#index;
-    if (!found.findTail(slot)) return 0;
-    const slab = this.#slabAt(this.#segments.at(found.foundSegSlot), found.foundOffset);
-    if (slab === null) return 0;
-    const at = found.foundOffset - slab.fileStart;
-    return (slab.bytes[at] as number) + (slab.bytes[at + 64] ?? 0) + (slab.bytes[at + 128] ?? 0);
+    let sum = 0;
+    for (let i = 0; i < count; i++) chunks[i] = found.touchGroup(slots[i] as number);
+    for (let i = 0; i < count; i++) {
+      offsets[i] = -1;
+      if (!found.findTail(chunks[i] as number)) continue;
+      segSlots[i] = found.foundSegSlot;
+      offsets[i] = found.foundOffset;
+    }
+    for (let i = 0; i < count; i++) {
+      const offset = offsets[i] as number;
+      if (offset < 0) continue;
+      const slab = this.#slabAt(this.#segments.at(segSlots[i] as number), offset);
+      if (slab === null) continue;
+      const { bytes } = slab;
+      const at = offset - slab.fileStart;
+      sum += (bytes[at] as number) + (bytes[at + 64] ?? 0) + (bytes[at + 128] ?? 0);
+    }
+    return sum;
   }
 
   load(

@@ -613,8 +613,8 @@ export class WalLog implements Wal {
 
   // --- Reading -------------------------------------------------------------------------------------------------------
 
-  touch(slot: number): number {
-    return this.#reader.touch(slot);
+  touch(slots: readonly number[], count: number): number {
+    return this.#reader.touch(slots, count);
   }
 
   lookup(slot: number, index: number, ref: RecordRef): boolean {
