@@ -16,7 +16,7 @@ import {
   FlotillaError,
   type IoError,
 } from '@flotilla/io';
-import type { WalWorld } from './api.ts';
+import type { RecoveryReport, WalWorld } from './api.ts';
 import { makeFile, runSteps } from './create.ts';
 import { readFully } from './disk-steps.ts';
 import type { LogEnd } from './flusher.ts';
@@ -468,11 +468,10 @@ class Recovery {
       index: found.index,
       end: this.#end,
       report: {
-        verdict:
-          tail.verdict === 'torn' ? 'torn' : found.verdict === 'clean' ? 'clean' : 'cleanEnd',
+        verdict: verdictOf(found),
         witnessedSeq: found.witnesses.all,
         lastSeq: this.#end.lastSeq,
-        discardedBytes: tail.discardedBytes,
+        discardedBytes: found.verdict === 'torn' ? tail.discardedBytes : 0,
         carriedBatches: this.#carried.length,
         groups: found.index.groups.size,
         bytesScanned: found.bytesScanned,
@@ -480,4 +479,9 @@ class Recovery {
       },
     });
   }
+}
+
+function verdictOf({ verdict }: Inspection): RecoveryReport['verdict'] {
+  assert(verdict !== 'refused', 'what was refused is not recovered');
+  return verdict;
 }

@@ -1,4 +1,4 @@
-import { crc32, putU32, putU64, u32At } from '@flotilla/codec';
+import { alignUp, crc32, putU32, putU64, u32At } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../src/format.ts';
 import {
@@ -366,5 +366,20 @@ describe('a batch whose checksums hold but that cannot be', () => {
       bytes[66] = 9;
     });
     expect(reasonOf(built.host)).toBe('E_STATE');
+  });
+});
+
+describe('a file that was used before', () => {
+  it('a log that was closed in good order opens so, whatever an earlier life left behind its end', () => {
+    const { host, batches } = storeWith(4, { closed: true });
+    const last = batches[3] as Built['batches'][number];
+    // Pages of the middle of a large batch have no header; to a scan they look like the torn beginning of one.
+    const stale = new Uint8Array(3 * pageBytes).fill(0xa5);
+    host.disk.surgery.overwrite(last.path, last.offset + alignUp(last.length, pageBytes), stale);
+    const said: string[] = [];
+    const log = host.open({ onInfo: (line: string) => said.push(line) });
+    expect(log.wal.report).toMatchObject({ verdict: 'clean', discardedBytes: 0 });
+    expect(said).toEqual([]);
+    expect(lastIndexes(log)).toEqual({ 1: 3 });
   });
 });

@@ -295,9 +295,11 @@ class Inspector {
       const newest = segmentName(report.segId);
       return this.#refuse('E_HOLE', newest, at, missing, report.evidence);
     }
-    if (report.verdict === 'torn') return this.#finish('torn');
+    // A log that was closed in good order ends where its mark says: what stands behind it in a file that was used before
+    // is not the beginning of a batch that a crash tore.
     const { cleanSeq } = survey.store.current;
-    this.#finish(cleanSeq > 0 && cleanSeq === this.#lastSeq ? 'clean' : 'cleanEnd');
+    if (cleanSeq > 0 && cleanSeq === this.#lastSeq) return this.#finish('clean');
+    this.#finish(report.verdict === 'torn' ? 'torn' : 'cleanEnd');
   }
 }
 
