@@ -42,6 +42,12 @@ export function committedIn(acked: readonly number[], half: number): number {
   return best;
 }
 
+/** The same for three voters that hold `a`, `b` and `c`: what two of them hold, the median. */
+export function committedOfThree(a: number, b: number, c: number): number {
+  if (a > b) return b > c ? b : a < c ? a : c;
+  return a > c ? a : b < c ? b : c;
+}
+
 /** How a vote among `half` stands; bits outside of `half` are not looked at. */
 export function voteIn(granted: number, refused: number, half: number): VoteResult {
   const size = bitCount(half);

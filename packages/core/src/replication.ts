@@ -17,7 +17,7 @@ import { checksQuorum, noteAnswered } from './lease.ts';
 import { adopt, dropDeparting, nextByItself, plan } from './membership.ts';
 import { type Message, messageKinds } from './message.ts';
 import type { Progress } from './progress.ts';
-import { committedIn, voteInBoth, votersMax } from './quorum.ts';
+import { committedIn, committedOfThree, voteInBoth, votersMax } from './quorum.ts';
 import { confirmReads, startHeldRound } from './read-index.ts';
 import { becomeFollower } from './roles.ts';
 import {
@@ -382,10 +382,11 @@ function quorumMatch(s: CoreState): number {
   const { configuration, ownBit, peers } = s;
   if (configuration.incoming === 0b111 && peers.length === 2 && configuration.outgoing === 0) {
     // Three voters and nobody else, as in most groups (a leader without a vote would have three peers): the median.
-    const a = s.selfMatch;
-    const b = (peers[0] as Progress).match;
-    const c = (peers[1] as Progress).match;
-    return a > b ? (b > c ? b : a < c ? a : c) : a > c ? a : b < c ? b : c;
+    return committedOfThree(
+      s.selfMatch,
+      (peers[0] as Progress).match,
+      (peers[1] as Progress).match,
+    );
   }
   if (ownBit !== 0) acked[31 - Math.clz32(ownBit)] = s.selfMatch;
   for (let i = 0; i < peers.length; i++) {

@@ -10,6 +10,7 @@ import {
   votersMax,
 } from '@flotilla/core';
 import { describe, expect, it } from 'vitest';
+import { committedIn, committedOfThree } from '../src/quorum.ts';
 import { Draw, drawIds, lawCases } from './random-configurations.ts';
 
 function acked(
@@ -55,6 +56,16 @@ describe('the committed index of a majority', () => {
     const everybody = new Map(voters.map((voter) => [voter, voter]));
     expect(majorityCommitted(voters.slice(0, votersMax), everybody)).toBe(16);
     expect(() => majorityCommitted(voters, everybody)).toThrow('at most 31 voters');
+  });
+});
+
+describe('the committed index of three voters', () => {
+  it('is the same by the short way and by counting', () => {
+    for (let at = 0; at < 125; at++) {
+      const indexes = [at % 5, Math.floor(at / 5) % 5, Math.floor(at / 25)];
+      const [a, b, c] = indexes as [number, number, number];
+      expect(committedOfThree(a, b, c), indexes.join()).toBe(committedIn(indexes, 0b111));
+    }
   });
 });
 

@@ -45,6 +45,7 @@ export interface Start {
   readonly configurations?: readonly ConfigurationAt[];
   readonly generation?: number;
   readonly seed?: number;
+  readonly tokenBase?: number;
   readonly term?: number;
   readonly votedFor?: number;
   readonly commit?: number;
@@ -117,6 +118,7 @@ export class Single {
         (start.voters === undefined ? threeVoters : Configuration.ofNodes(start.voters)),
       configurations: start.configurations ?? [],
       generation: start.generation ?? 1,
+      tokenBase: start.tokenBase ?? 0,
       seed: start.seed ?? 1,
     };
     this.core = new RaftCore(config, boot, this.nowMs);
