@@ -130,7 +130,10 @@ export class SpareMaker {
     if (ready !== undefined) return callback(ready);
     this.#waiting = callback;
     this.#onNoSpace = onNoSpace;
-    if (this.#hasReserve && this.#cancelRetry()) this.#breakReserve();
+    // Who waits is not kept waiting by a pause.
+    this.#pauseTimer?.cancel();
+    if (this.#goOn !== null) this.#goOn();
+    else if (this.#hasReserve && this.#cancelRetry()) this.#breakReserve();
     else this.want();
   }
 
