@@ -27,7 +27,7 @@ import {
   pageBytes,
 } from './format.ts';
 import type { TailFault } from './verdict.ts';
-import { isZeroPage, WindowReader } from './window-reader.ts';
+import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 
 /** A batch that continues the log; `bytes` is valid during the visit only. */
 export interface ScannedBatch {
@@ -157,9 +157,10 @@ export function scanSegment(
   plan: ScanPlan,
   visit: BatchVisitor,
   callback: (error: IoError | null, end: ScanEnd) => void,
+  window: WindowBuffer = new WindowBuffer(),
 ): void {
   const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
-  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes));
+  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes), window);
   let offset = plan.from ?? pageBytes;
   let batches = 0;
   let records = 0;
@@ -275,8 +276,9 @@ export function lookAhead(
   from: number,
   seqMin: number,
   callback: (error: IoError | null, found: LookAhead) => void,
+  window: WindowBuffer = new WindowBuffer(),
 ): void {
-  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes));
+  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes), window);
   let laterBatches = 0;
   let laterPage = 0;
   let laterSeqMax = 0;

@@ -1,8 +1,13 @@
 #!/usr/bin/env node
 // Entry of the command line: everything is in run.ts, which tests call without a process.
 
+import { setFlagsFromString } from 'node:v8';
 import { streamOutput } from './output.ts';
 import { run } from './run.ts';
+
+// Young objects are few and die at once; a large space for them would only be memory held beside a large log.
+setFlagsFromString('--max-semi-space-size=2');
+setFlagsFromString('--semi-space-growth-factor=1');
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader went away (`| head`): nothing is left to do.

@@ -14,7 +14,7 @@ import {
   pathIn,
   segmentIdOf,
 } from '../format.ts';
-import { WindowReader } from '../window-reader.ts';
+import { type WindowBuffer, WindowReader } from '../window-reader.ts';
 import { withFile } from './files.ts';
 import type { FoundFile } from './survey.ts';
 
@@ -31,6 +31,7 @@ export function lookBeyond(
   disk: Disk,
   directory: string,
   found: FoundFile,
+  window: WindowBuffer,
   callback: Callback<BeyondFacts>,
 ): void {
   const segId = segmentIdOf(found.name);
@@ -41,7 +42,7 @@ export function lookBeyond(
     disk,
     pathIn(directory, found.name),
     (file, done) => {
-      const reader = new WindowReader(disk, file, found.bytes);
+      const reader = new WindowReader(disk, file, found.bytes, window);
       let salt = -1;
       let offset = 0;
       const look = (bytes: Uint8Array, at: number): void => {

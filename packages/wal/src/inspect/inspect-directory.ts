@@ -11,6 +11,7 @@ import type { Refusal, RefusalReason } from '../refusal.ts';
 import { replayBatch, unfinishedGroup } from '../replay.ts';
 import { type ScanEnd, type ScannedBatch, type ScanPlan, scanSegment } from '../scan.ts';
 import { flippedBitOf, type MendingBit, searchFlippedBit } from '../suspect.ts';
+import { WindowBuffer } from '../window-reader.ts';
 import { lookBeyond } from './beyond.ts';
 import { refuseIo, withFile } from './files.ts';
 import type {
@@ -43,6 +44,7 @@ class Inspector {
   readonly #callback: (inspection: Inspection) => void;
 
   readonly #index: LogIndex = new LogIndex();
+  readonly #window: WindowBuffer = new WindowBuffer();
   readonly #segments: SegmentReport[] = [];
   #newestBatches: BatchPlace[] = [];
   #survey: Survey | null = null;
@@ -117,7 +119,7 @@ class Inspector {
   #checkBeyond(survey: Survey, at: number): void {
     const found = survey.beyond[at];
     if (found === undefined) return this.#scanFrom(survey, 0);
-    lookBeyond(this.#disk, this.#directory, found, (error, facts) => {
+    lookBeyond(this.#disk, this.#directory, found, this.#window, (error, facts) => {
       if (error !== null) return this.#refuseIo('read it', found.name, error);
       this.#bytesScanned += facts.bytesScanned;
       this.#seqSeen = Math.max(this.#seqSeen, facts.seqMax);
@@ -166,12 +168,20 @@ class Inspector {
       this.#disk,
       pathIn(this.#directory, segment.name),
       (file, done) =>
-        scanSegment(this.#disk, file, segment.bytes, plan, visit, (error, end) => {
-          if (error !== null) return done(error, () => {});
-          this.#noteSegment(segment, end, isNewest);
-          if (!isNewest) return this.#judgeSealed(survey, slot, file, { end, plan }, done);
-          this.#judgeNewest(survey, segment, file, { end, plan }, done);
-        }),
+        scanSegment(
+          this.#disk,
+          file,
+          segment.bytes,
+          plan,
+          visit,
+          (error, end) => {
+            if (error !== null) return done(error, () => {});
+            this.#noteSegment(segment, end, isNewest);
+            if (!isNewest) return this.#judgeSealed(survey, slot, file, { end, plan }, done);
+            this.#judgeNewest(survey, segment, file, { end, plan }, done);
+          },
+          this.#window,
+        ),
       (error, goOn) => {
         if (error !== null) this.#refuseIo('read it', segment.name, error);
         else goOn();
@@ -276,7 +286,16 @@ class Inspector {
       return done(null, () => this.#refuse(reason, segment.name, at, end.summary));
     }
     const { suspectTail = 'refuse', isLive = false } = this.#options;
-    const question = { segment, plan, end, fault, witnesses, suspectTail, isLive };
+    const question = {
+      segment,
+      plan,
+      end,
+      fault,
+      witnesses,
+      suspectTail,
+      isLive,
+      window: this.#window,
+    };
     judgeTail(this.#disk, file, question, (error, answer) => {
       if (error !== null) done(error, () => {});
       else done(null, () => this.#conclude(survey, answer));

@@ -1,7 +1,7 @@
 // The end of the log: gathers what the decision of verdict.ts needs (witnesses, what stands on later pages, whether one
 // bit explains the damage) and puts the verdict into words with its evidence.
 
-import type { Callback, Disk, File } from '@flotilla/io';
+import type { Callback, Disk, File, IoError } from '@flotilla/io';
 import { pageBytes } from '../format.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
 import {
@@ -14,6 +14,7 @@ import {
 } from '../scan.ts';
 import { flippedBitOf, type MendingBit, searchFlippedBit } from '../suspect.ts';
 import { decideTail, type TailFault } from '../verdict.ts';
+import type { WindowBuffer } from '../window-reader.ts';
 import type { TailReport, Witnesses } from './inspection.ts';
 import type { SegmentFile, Survey } from './survey.ts';
 
@@ -35,6 +36,7 @@ export interface TailQuestion {
   readonly witnesses: Witnesses;
   readonly suspectTail: 'refuse' | 'discard';
   readonly isLive: boolean;
+  readonly window: WindowBuffer;
 }
 
 export interface TailAnswer {
@@ -73,10 +75,11 @@ export function judgeTail(
       hasGrown = true;
       return enough;
     };
-    scanSegment(disk, file, segment.bytes, rest, visit, (scanError) => {
+    const onScanned = (scanError: IoError | null): void => {
       if (scanError !== null) return callback(scanError, undefined as never);
       callback(null, hasGrown ? grownAnswer(question, answer) : answer);
-    });
+    };
+    scanSegment(disk, file, segment.bytes, rest, visit, onScanned, question.window);
   });
 }
 
@@ -99,7 +102,7 @@ function judgeSettled(
 ): void {
   const { segment, plan, end, fault } = question;
   const from = end.offset + pageBytes;
-  lookAhead(disk, file, segment.bytes, plan, from, end.nextSeq, (error, later) => {
+  const onLater = (error: IoError | null, later: LookAhead): void => {
     if (error !== null) return callback(error, undefined as never);
     if (fault !== 'header' && fault !== 'body') {
       return callback(null, answerOf(question, later, null));
@@ -108,7 +111,8 @@ function judgeSettled(
       if (bitError !== null) callback(bitError, undefined as never);
       else callback(null, answerOf(question, later, bit));
     });
-  });
+  };
+  lookAhead(disk, file, segment.bytes, plan, from, end.nextSeq, onLater, question.window);
 }
 
 /** The batch that must stand where a walk ended. */
