@@ -191,6 +191,7 @@ export class Host {
       groups: this.#handles.size,
       leaders,
       proposalBytesPending: this.#calls.pendingBytes,
+      catchUpBytes: this.#engine.catchUpBytes,
       walBytes: this.#wal.walBytes,
       walPendingBytes: this.#wal.pendingBytes,
       walBatches: log.batches,

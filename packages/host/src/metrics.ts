@@ -51,6 +51,7 @@ export const metricDeclarations: readonly MetricDeclaration[] = [
   gauge('groups', 'Replicas on this host.'),
   gauge('leaders', 'Replicas on this host that lead their group.'),
   gauge('proposalBytesPending', 'Bytes of commands taken and not answered yet.', 'bytes'),
+  gauge('catchUpBytes', 'Bytes read back from the log for followers and not sent yet.', 'bytes'),
   gauge('walBytes', 'Bytes of all log segments on disk.', 'bytes'),
   gauge('walPendingBytes', 'Bytes laid in the log and not durable yet.', 'bytes'),
   counter('walBatches', 'Batches written to the log.'),

@@ -24,6 +24,8 @@ const recordsPerFrameMax = 60_000;
 export const frameBytesTarget: number = 1 << 20;
 /** Appends being read from disk at a time for one peer. */
 const queueLoadsMax = 64;
+/** Bytes of appends read from disk, or being read, that have not been sent to one peer (one larger append aside). */
+const queueLoadBytesMax = 16 << 20;
 const queueLengthMax = 65_536;
 /** What a frame holds besides one message's records. */
 const frameSlackBytes = 1024;
@@ -84,11 +86,15 @@ class QueuedAppend {
   readonly stream: number;
   /** Records that were read from disk, in order; null until the first one had to be. */
   loaded: RecordRef[] | null = null;
+  /** Bytes of its records, and what of them is counted against queueLoadBytesMax. */
+  readonly bytes: number;
+  charged = 0;
   isLoading = false;
   isDead = false;
 
-  constructor(replica: Replica, message: Message) {
+  constructor(replica: Replica, message: Message, bytes: number) {
     this.replica = replica;
+    this.bytes = bytes;
     this.prevIndex = message.prevIndex;
     this.prevTerm = message.prevTerm;
     this.lastIndex = message.lastIndex;
@@ -130,6 +136,7 @@ export class PeerLink {
   #queue: QueuedAppend[] = [];
   /** Appends being read from disk now. */
   #loads = 0;
+  #loadBytes = 0;
   readonly #events: PeerLinkEvents;
   /** Something here is to be sent at the end of this turn. */
   hasWork = false;
@@ -263,11 +270,17 @@ export class PeerLink {
     for (const item of this.#queue) {
       item.isDead = true;
       item.replica.queuedAppends--;
+      if (!item.isLoading) this.#discharge(item);
     }
     this.#queue = [];
     this.#live.clear();
     this.#gathered.clear();
     this.#gatheredUsed = 0;
+  }
+
+  /** Bytes read back from the log, or being read, that have not been sent. */
+  get loadBytes(): number {
+    return this.#loadBytes;
   }
 
   get queuedAppends(): number {
@@ -353,7 +366,10 @@ export class PeerLink {
 
   #enqueue(replica: Replica, message: Message): void {
     if (this.#queue.length >= queueLengthMax) return;
-    this.#queue.push(new QueuedAppend(replica, message));
+    const { prevIndex, lastIndex } = message;
+    const bytes =
+      lastIndex > prevIndex ? this.#wal.bytesBetween(replica.slot, prevIndex + 1, lastIndex) : 0;
+    this.#queue.push(new QueuedAppend(replica, message, bytes));
     replica.queuedAppends++;
     this.#counters.appendsQueued++;
   }
@@ -365,14 +381,24 @@ export class PeerLink {
       if (item.isLoading) break;
       if (!this.#sendQueued(item, message)) break;
       item.replica.queuedAppends--;
+      this.#discharge(item);
       done++;
     }
     if (done > 0) this.#queue = this.#queue.slice(done);
     this.#flushGathered();
     for (const item of this.#queue) {
-      if (this.#loads >= queueLoadsMax || !this.peer.canSendAppend) break;
-      if (!item.isLoading && item.loaded === null) this.#load(item, item.prevIndex + 1);
+      if (this.#loads >= queueLoadsMax || this.#loadBytes >= queueLoadBytesMax) break;
+      if (!this.peer.canSendAppend) break;
+      if (item.isLoading || item.loaded !== null) continue;
+      item.charged = item.bytes;
+      this.#loadBytes += item.charged;
+      this.#load(item, item.prevIndex + 1);
     }
+  }
+
+  #discharge(item: QueuedAppend): void {
+    this.#loadBytes -= item.charged;
+    item.charged = 0;
   }
 
   /** Puts a queued append into the gathered frame; false where its records must be loaded first. */
@@ -408,11 +434,12 @@ export class PeerLink {
     this.#wal.load(item.replica.slot, index, (error, ref) => {
       item.isLoading = false;
       this.#loads--;
-      if (item.isDead) return;
+      if (item.isDead) return this.#discharge(item);
       item.loaded ??= [];
       if (error !== null || ref.lastIndex < index) {
         item.isDead = true;
         item.replica.queuedAppends--;
+        this.#discharge(item);
         this.#queue = this.#queue.filter((other) => other !== item);
         this.hasWork = true;
         if (error !== null && !item.replica.isEnded) this.#events.failReplica(item.replica, error);

@@ -97,4 +97,45 @@ describe('a host whose disk', () => {
     await hosts.lead(1, 1);
     await hosts.until(() => machines[0]?.commands === 1, 'the first write is applied again');
   });
+
+  it('reads back what a follower has missed holds no more of it in memory than its cap, and the follower gets all of it', async () => {
+    const hosts = new SimHosts(3);
+    await hosts.openAll({ cacheBytes: mib });
+    const groupIds = Array.from({ length: 12 }, (_, i) => i + 1);
+    for (const groupId of groupIds) {
+      await hosts.createGroup(groupId);
+      await hosts.lead(1, groupId);
+    }
+    await hosts.close(3);
+    const rounds = 8;
+    for (let round = 0; round < rounds; round++) {
+      const writes = groupIds.map((groupId) =>
+        hosts
+          .host(1)
+          .group(groupId)
+          ?.propose(new Uint8Array(mib / 2)),
+      );
+      for (const write of writes) await hosts.settle(write as Promise<unknown>, 60_000);
+    }
+    await hosts.open(3, { cacheBytes: mib });
+    // Reads take so long that all that may be under way at once is.
+    hosts.machine(1).disk.slowness = 300;
+    const machines: CountingMachine[] = [];
+    for (const groupId of groupIds) {
+      const [machine] = await hosts.createGroup(groupId, [3]);
+      machines.push(machine as CountingMachine);
+    }
+    let most = 0;
+    await hosts.until(
+      () => {
+        most = Math.max(most, hosts.host(1).metrics().catchUpBytes as number);
+        return machines.every(({ commands }) => commands === rounds);
+      },
+      'host 3 has applied everything',
+      120_000,
+    );
+    expect(most).toBeGreaterThan(8 * mib);
+    expect(most).toBeLessThanOrEqual((16 + 1) * mib);
+    expect(hosts.host(1).metrics().catchUpBytes).toBe(0);
+  });
 });
