@@ -1,9 +1,10 @@
 // The conformance runner: finds the data in a directory, lets each suite judge each file, prints a line a file and the
 // totals. It tests the packages of this repository, through their public doors, and keeps no copy of any of them.
 //
-//   conformance DIR [--messages]       --messages shows in what the messages of transcripts differ (level G1)
-//                          DIR holds any of  etcd-raft/{quorum,confchange,interaction}/*.txt
-//                                            porcupine/{kv/*.txt,etcd/*.log}
+//   conformance DIR [--messages] [--g1-min N]
+//     DIR holds any of   etcd-raft/{quorum,confchange,interaction}/*.txt   porcupine/{kv/*.txt,etcd/*.log}
+//     --messages         shows in what the messages of a transcript differ (level G1)
+//     --g1-min N         fails where fewer than N transcripts agree message by message
 //
 // What is not there is reported as `not run`, never as passed. Exit codes: 0 everything that is there holds, 1 something
 // does not, 2 wrong usage, no data, or data that cannot be read.
@@ -32,12 +33,15 @@ interface Suite {
 
 /** Of this repository; it belongs to our engine, not to the data. */
 const deviationsPath = new URL('../../../test/conformance/deviations.json', import.meta.url);
-const usage = 'usage: npm run -s conformance -- DIR [--messages]';
+const usage = 'usage: npm run -s conformance -- DIR [--messages] [--g1-min N]';
 
 /** Answers the exit code. */
 export function run(words: readonly string[], output: Output): number {
-  const [directory, ...rest] = words.filter((word) => word !== '--messages');
-  if (directory === undefined || directory.startsWith('-') || rest.length > 0) {
+  const rest = [...words];
+  const showsMessages = takeFlag(rest, '--messages') !== null;
+  const g1Min = Number(takeFlag(rest, '--g1-min', true) ?? 0);
+  const [directory = ''] = rest;
+  if (rest.length !== 1 || directory.startsWith('-') || !Number.isSafeInteger(g1Min)) {
     output.error(usage);
     return 2;
   }
@@ -45,13 +49,29 @@ export function run(words: readonly string[], output: Output): number {
     output.line(`conformance: not run: there is no directory ${directory}`);
     return 2;
   }
-  return new Run(directory, output, words.includes('--messages')).all();
+  return new Run({ directory, output, showsMessages, g1Min }).all();
+}
+
+/** Takes a flag out of the words, with the word behind it where it has a value; null where it is not there. */
+function takeFlag(words: string[], name: string, hasValue = false): string | null {
+  const at = words.indexOf(name);
+  if (at < 0) return null;
+  const [, value = ''] = words.splice(at, hasValue ? 2 : 1);
+  return hasValue ? value || 'missing' : name;
+}
+
+interface RunOptions {
+  readonly directory: string;
+  readonly output: Output;
+  readonly showsMessages: boolean;
+  readonly g1Min: number;
 }
 
 class Run {
   readonly #directory: string;
   readonly #output: Output;
   readonly #showsMessages: boolean;
+  readonly #g1Min: number;
   readonly #totals: string[] = [];
   #files = 0;
   #failed = 0;
@@ -62,10 +82,11 @@ class Run {
   readonly #deviating: Set<string> = new Set();
   #slowestEtcdMs = 0;
 
-  constructor(directory: string, output: Output, showsMessages: boolean) {
+  constructor({ directory, output, showsMessages, g1Min }: RunOptions) {
     this.#directory = directory;
     this.#output = output;
     this.#showsMessages = showsMessages;
+    this.#g1Min = g1Min;
   }
 
   all(): number {
@@ -84,6 +105,12 @@ class Run {
     });
     if (hasTranscripts) {
       const deviating = `${this.#deviating.size} deviations`;
+      if (this.#g1 < this.#g1Min) {
+        this.#failed++;
+        this.#output.line(
+          `FAILED  ${this.#g1} transcripts at G1, where ${this.#g1Min} are asked for`,
+        );
+      }
       const g1 = `at G2, ${this.#g1} at G1 of ${this.#g1Expected}`;
       this.#totals.push(`${this.#totals.pop()} ${g1} (${deviating})`);
     }

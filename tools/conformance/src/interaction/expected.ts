@@ -28,6 +28,10 @@ class ExpectedNode {
   lastIndex: number | null = null;
   configuration: string | null = null;
   readonly entries: Map<number, string> = new Map();
+  /** Term and vote, role and leader, in the order in which this command showed them; null = not known. */
+  ballots: (string | null)[] = [];
+  roles: (string | null)[] = [];
+  isLeadForgotten = false;
 
   forget(): void {
     this.term = null;
@@ -71,7 +75,18 @@ export class Expected {
 
   /** Something was done to this node's leader that our replicas do not offer. */
   forgetLead(id: number): void {
-    this.#node(id).lead = null;
+    const node = this.#node(id);
+    node.lead = null;
+    node.isLeadForgotten = true;
+  }
+
+  /** A new command begins: what is said of it is a sequence of its own. */
+  beginCommand(): void {
+    for (const node of this.#nodes.values()) {
+      if (node.lead !== null && node.lead !== 0) node.isLeadForgotten = false;
+      node.ballots = [node.term === null ? null : `${node.term}/${node.vote}`];
+      node.roles = [node.role === null ? null : `${node.role}/${node.lead}`];
+    }
   }
 
   foldConfiguration(id: number, text: string): void {
@@ -97,6 +112,8 @@ export class Expected {
       node.lastIndex = index;
     }
     node.applied = facts.applied ?? node.applied;
+    if (facts.term !== undefined) node.ballots.push(`${node.term}/${node.vote}`);
+    if (facts.role !== undefined) node.roles.push(`${node.role}/${node.lead}`);
   }
 
   /**
@@ -117,6 +134,20 @@ export class Expected {
     const checkLag = (what: string, expected: number | null, got: number): void => {
       if (isSettled || expected === null || got > expected) check(what, expected, got);
     };
+    const { ballots, roles } = replica;
+    const toGolden = (ballot: string): string => {
+      const [term, vote] = ballot.split('/');
+      return `${this.#terms.toGolden(Number(term))}/${vote}`;
+    };
+    // The way, not only the end: every term, vote, role and leader between. What stood before is no news.
+    if (node.term !== null) {
+      const ways = waysOf(node.ballots, ballots.map(toGolden));
+      check('terms and votes', ways.expected, ways.got);
+    }
+    if (node.lead !== null && !node.isLeadForgotten) {
+      const ways = waysOf(node.roles, roles.map(roleText));
+      check('roles and leaders', ways.expected, ways.got);
+    }
     check('term', node.term, this.#terms.toGolden(shown.term));
     check('vote', node.vote, shown.vote);
     check('state', node.role, roleName(shown.role));
@@ -149,4 +180,27 @@ export class Expected {
     }
     return node;
   }
+}
+
+function roleText(text: string): string {
+  const [role, lead] = text.split('/');
+  return `${roleName(role as keyof typeof roleNames)}/${lead}`;
+}
+
+interface Ways {
+  readonly expected: string;
+  readonly got: string;
+}
+
+/** What stood before ours did is taken for what stood before theirs, where the transcript has not told of that. */
+function waysOf([before, ...steps]: readonly (string | null)[], ours: readonly string[]): Ways {
+  const first = before ?? ours[0] ?? '';
+  return { expected: wayOf([first, ...(steps as string[])]), got: wayOf(ours) };
+}
+
+/** The changes: without the first, which stood before, and without repetitions. */
+function wayOf([before, ...steps]: readonly string[]): string {
+  const isNews = (step: string, at: number): boolean =>
+    step !== (at === 0 ? before : steps[at - 1]);
+  return steps.filter(isNews).join(' -> ') || 'no change';
 }

@@ -71,7 +71,7 @@ export function readGolden(
     const [, switched, to] = /^INFO (\d+) switched to configuration (.+)$/.exec(text) ?? [];
     if (to !== undefined) configurations.set(Number(switched), to);
     if (/^\s*(?:INFO|DEBUG|WARN|ERROR) |^ok$|^<empty Ready>$/.test(text)) continue;
-    if (/^Ready MustSync=/.test(text)) {
+    if (text.startsWith('Ready MustSync=')) {
       isReady = true;
       facts = { node };
       shown.push(facts);
@@ -99,7 +99,7 @@ export function readGolden(
     } else if (snapshotIndex !== undefined) facts.snapshotIndex = Number(snapshotIndex);
     else if (/^(?:Entries|CommittedEntries|Messages|ReadStates.*):$/.test(text)) section = text;
     else if (/^\d+\/\d+ Entry/.test(text)) noteEntry(facts, section, text);
-    else if (/ Entries:\[$/.test(text)) {
+    else if (text.endsWith(' Entries:[')) {
       noteMessage(sent, text.replace(/ Entries:\[$/, ''), fail);
       section = 'open';
     } else if (/^\s*(?:\w+->\w+ |Snapshot: |\])/.test(text)) noteMessage(sent, text, fail);

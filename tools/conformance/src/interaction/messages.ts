@@ -91,6 +91,23 @@ function keyOf(m: GoldenMessage): string {
   return `${m.from}->${m.to} ${m.type} term ${m.term}${place} commit ${m.commit}${rejected} [${m.entries.join(', ')}]`;
 }
 
+/** The granted answer to an append: it matches up to `index`. */
+function answerKeyOf({ from, to, term }: GoldenMessage, index: number): string {
+  const plain = { term, logTerm: 0, commit: 0, isRejected: false, entries: [] };
+  return keyOf({ ...plain, from: to, to: from, type: 'MsgAppResp', index });
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + by);
+}
+
+/** Whether there was one left. */
+function take(counts: Map<string, number>, key: string): boolean {
+  const left = counts.get(key) ?? 0;
+  if (left > 0) counts.set(key, left - 1);
+  return left > 0;
+}
+
 /** The message as ours says it: one for each term among its entries (rule 3). */
 function piecesOf(m: GoldenMessage): GoldenMessage[] {
   const pieces: GoldenMessage[] = [];
@@ -111,46 +128,41 @@ function piecesOf(m: GoldenMessage): GoldenMessage[] {
 
 /** Compares command by command, and remembers what rule 1 lets be missing. */
 export class MessageComparison {
-  /** Empty messages of the reference that ours did not send, whose answers may be missing from now on. */
-  #unanswered = 0;
-  /** Answers to all but the last of the pieces of an append. */
+  /** Answers to empty messages of the reference that ours did not send: they may be missing from now on. */
+  readonly #unanswered: Map<string, number> = new Map();
+  /** Answers to all but the last of the pieces of an append: they may be sent from now on. */
   readonly #pieceAnswers: Map<string, number> = new Map();
   compared = 0;
   readonly differences: string[] = [];
 
   compare(where: string, expected: readonly GoldenMessage[], got: readonly GoldenMessage[]): void {
     const left = new Map<string, number>();
-    for (const each of got) left.set(keyOf(each), (left.get(keyOf(each)) ?? 0) + 1);
+    for (const each of got) count(left, keyOf(each), 1);
     const missing: GoldenMessage[] = [];
     for (const each of expected.flatMap((whole) => this.#split(whole))) {
-      const count = left.get(keyOf(each)) ?? 0;
-      if (count > 0) left.set(keyOf(each), count - 1);
-      else missing.push(each);
+      if (!take(left, keyOf(each))) missing.push(each);
     }
     this.compared += expected.length;
     const isPublication = (m: GoldenMessage): boolean =>
       m.type === 'MsgApp' && m.entries.length === 0;
-    this.#unanswered += missing.filter(isPublication).length;
     for (const each of missing) {
-      if (isPublication(each)) continue;
-      const isAnswer = each.type === 'MsgAppResp' && !each.isRejected;
-      if (isAnswer && this.#unanswered > 0) this.#unanswered--;
-      else this.differences.push(`${where}: not sent: ${keyOf(each)}`);
+      if (isPublication(each)) count(this.#unanswered, answerKeyOf(each, each.index), 1);
     }
-    for (const [key, count] of left) {
-      const answers = Math.min(count, this.#pieceAnswers.get(key) ?? 0);
-      if (answers > 0) this.#pieceAnswers.set(key, (this.#pieceAnswers.get(key) ?? 0) - answers);
-      if (count > answers) this.differences.push(`${where}: sent: ${key}`);
+    for (const each of missing) {
+      if (isPublication(each) || take(this.#unanswered, keyOf(each))) continue;
+      this.differences.push(`${where}: not sent: ${keyOf(each)}`);
+    }
+    for (const [key, times] of left) {
+      for (let i = 0; i < times; i++) {
+        if (!take(this.#pieceAnswers, key)) this.differences.push(`${where}: sent: ${key}`);
+      }
     }
   }
 
   #split(whole: GoldenMessage): GoldenMessage[] {
     const pieces = piecesOf(whole);
-    for (const { from, to, term, index, entries } of pieces.slice(0, -1)) {
-      const plain = { term, logTerm: 0, commit: 0, isRejected: false, entries: [] };
-      const end = index + entries.length;
-      const key = keyOf({ ...plain, from: to, to: from, type: 'MsgAppResp', index: end });
-      this.#pieceAnswers.set(key, (this.#pieceAnswers.get(key) ?? 0) + 1);
+    for (const piece of pieces.slice(0, -1)) {
+      count(this.#pieceAnswers, answerKeyOf(piece, piece.index + piece.entries.length), 1);
     }
     return pieces;
   }

@@ -87,6 +87,9 @@ export class Replica {
   /** The last entry that was handed over in a Ready. */
   lastShown: number;
   readonly writes: Write[] = [];
+  /** Term and vote, role and leader: before this command, then as each Ready showed them. */
+  readonly ballots: string[] = [];
+  readonly roles: string[] = [];
   readonly #options: NodeOptions;
   readonly #out: Effects = new Effects();
   #work: Work = newWork();
@@ -180,6 +183,18 @@ export class Replica {
     return this.#configurations.findLast((each) => each.index <= index) as ConfigurationAt;
   }
 
+  beginCommand(): void {
+    this.ballots.length = 0;
+    this.roles.length = 0;
+    this.#noteShown();
+  }
+
+  #noteShown(): void {
+    const { term, vote, role, lead } = this.shown;
+    this.ballots.push(`${term}/${vote}`);
+    this.roles.push(`${role}/${lead}`);
+  }
+
   /** Processes one Ready and answers the messages that leave now. */
   processReady(): Parcel[] {
     const work = this.#work;
@@ -195,6 +210,7 @@ export class Replica {
     shown.commit = core.commitIndex;
     shown.role = core.role;
     shown.lead = core.leader;
+    this.#noteShown();
     const write = this.#writeOf(work);
     if (this.#options.isAsync) {
       if (work.isPersistent || work.later.length > 0) this.writes.push(write);

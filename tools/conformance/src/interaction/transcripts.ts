@@ -85,6 +85,8 @@ class Transcript {
     if (logLevel !== null) this.#isSilent = logLevel === 'none';
     const cluster = this.#cluster;
     cluster.sent = [];
+    this.#expected.beginCommand();
+    for (const replica of cluster.replicas) replica.beginCommand();
     const only = this.#run(each);
     args.finish();
     const isHidden = this.#isSilent && isMoving(directive);
