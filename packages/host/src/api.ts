@@ -84,6 +84,13 @@ export interface RaftGroup {
   read(options?: CallOptions): Promise<number>;
   /** Campaigns now; resolves when the command was taken, not when an election is won. */
   campaign(options?: { readonly preVote?: boolean }): Promise<void>;
+  /**
+   * Hands leadership over to another voter: this replica takes no more proposals (NOT_LEADER, with the target as the
+   * hint), brings the target up to date and has it campaign. Resolves when this replica leads no more; rejects with
+   * NOT_LEADER, CONFIG_INVALID (the target is no other voter), BUSY (another transfer is under way) or, when it was given
+   * up after an election time-out and this replica leads on, TIMED_OUT.
+   */
+  transferLeadership(nodeId: number): Promise<void>;
   status(): GroupStatus;
   readonly failure: FlotillaError | null;
 }

@@ -39,6 +39,7 @@ import { memberGeneration, type Replica } from './replica.ts';
 import { ReplicaTable } from './replica-table.ts';
 import { SubmissionDesk, walPendingBytesMax } from './submission-desk.ts';
 import { TimerWheel } from './timer-wheel.ts';
+import { TransferDesk } from './transfer-desk.ts';
 import {
   messageBytesAt,
   messageGroupId,
@@ -86,6 +87,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #deferred: DeferredSteps = new DeferredSteps();
   readonly #completions: CompletionBatch = new CompletionBatch();
   readonly #reads: ReadDesk = new ReadDesk(this.#completions);
+  readonly #transfers: TransferDesk = new TransferDesk(this.#completions);
   #wal!: Wal;
   #incoming!: IncomingAppend;
   #blocks!: BlockWriter;
@@ -149,6 +151,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
         live: this.#live,
         prefetch: this.#prefetch,
         reads: this.#reads,
+        transfers: this.#transfers,
         completions: this.#completions,
         counters: this.counters,
       },
@@ -354,6 +357,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.wake();
     }
     if (out.stateChanged) this.#stateChanged(replica);
+    if (out.logReverted)
+      throw new Error('its leader finds that it lost entries it had acknowledged');
     if (out.committedTo > 0) {
       wal.noteCommit(replica.slot, out.committedTo);
       // At once, while all that belongs to this group is in the processor's cache.
@@ -398,6 +403,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#failWaits(replica, outcomeUnknown, replica.core.commitIndex);
     }
     replica.wasLeader = isLeader;
+    this.#transfers.stateChanged(replica);
     this.#showState(replica);
   }
 
@@ -604,6 +610,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   #endReplica(replica: Replica, status: number): void {
     this.#failWaits(replica, outcomeUnknown, 0);
     this.#reads.refuseAll(replica, status);
+    this.#transfers.refuse(replica, status);
     replica.isEnded = true;
     this.#deferred.end(replica.number);
     this.#wheel.remove(replica);

@@ -143,6 +143,19 @@ export class GroupHandle implements RaftGroup {
     return this.#call(callShapes.command, kind);
   }
 
+  transferLeadership(nodeId: number): Promise<void> {
+    if (!(Number.isSafeInteger(nodeId) && nodeId >= 1 && nodeId <= 0xffff_ffff)) {
+      return Promise.reject(new RangeError(`nodeId is not a node id: ${nodeId}`));
+    }
+    const refusal = this.#refusal(0, 0, 1);
+    if (refusal !== null) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const ticket = this.#calls.open(callShapes.command, this.#number, 0, 1, resolve, reject);
+      this.#port.open.addAbout(submissionKinds.transfer, this.#number, ticket, nodeId);
+      this.#port.wake();
+    });
+  }
+
   #call<T>(shape: number, kind: number, options?: CallOptions): Promise<T> {
     const refusal = this.#refusal(0, 0, 1);
     if (refusal !== null) return Promise.reject(refusal);

@@ -16,6 +16,8 @@ export const submissionKinds = {
   read: 2,
   campaign: 3,
   preVoteCampaign: 4,
+  /** Its node id stands in `offsets`. */
+  transfer: 5,
 } as const;
 
 /** No call waits for this command. */
@@ -55,6 +57,11 @@ export class SubmissionBatch {
     this.lengths[position] = 0;
     this.next[position] = -1;
     return position;
+  }
+
+  /** Adds a call about another node. */
+  addAbout(kind: number, group: number, ticket: number, nodeId: number): void {
+    this.offsets[this.add(kind, group, ticket)] = nodeId;
   }
 
   /** Adds a command and copies its bytes. */

@@ -17,6 +17,7 @@ import {
 import { type Prefetch, prefetchCount } from './prefetch.ts';
 import type { ReadDesk } from './read-desk.ts';
 import type { Replica } from './replica.ts';
+import type { TransferDesk } from './transfer-desk.ts';
 
 /** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
 const groupShareBytes = 512 << 10;
@@ -47,6 +48,7 @@ export class SubmissionDesk {
   readonly #live: LiveFrames;
   readonly #prefetch: Prefetch;
   readonly #reads: ReadDesk;
+  readonly #transfers: TransferDesk;
   readonly #completions: CompletionBatch;
   readonly #counters: EngineCounters;
   readonly #proposers: Replica[] = [];
@@ -67,6 +69,7 @@ export class SubmissionDesk {
       readonly live: LiveFrames;
       readonly prefetch: Prefetch;
       readonly reads: ReadDesk;
+      readonly transfers: TransferDesk;
       readonly completions: CompletionBatch;
       readonly counters: EngineCounters;
     },
@@ -78,6 +81,7 @@ export class SubmissionDesk {
     this.#live = parts.live;
     this.#prefetch = parts.prefetch;
     this.#reads = parts.reads;
+    this.#transfers = parts.transfers;
     this.#completions = parts.completions;
     this.#counters = parts.counters;
   }
@@ -103,6 +107,14 @@ export class SubmissionDesk {
         case submissionKinds.read:
           if (replica.readsArrived.length === 0) this.#readers.push(replica);
           replica.readsArrived.push(batch.tickets[i] as number);
+          break;
+        case submissionKinds.transfer:
+          this.#transfers.start(
+            replica,
+            batch.offsets[i] as number,
+            batch.tickets[i] as number,
+            this.#stepper,
+          );
           break;
         default:
           this.#campaign(
@@ -135,7 +147,9 @@ export class SubmissionDesk {
     const isLeader = core.role === 'leader';
     const wal = this.#wal;
     const isFull = wal.isFull || (wal.fullGroups > 0 && wal.isGroupFull(replica.slot));
-    const isTaken = isLeader && !replica.isEnded && !isFull;
+    // Who is about to lead takes it; here it could neither be laid nor committed in time.
+    const isHandingOver = core.transferTo !== 0;
+    const isTaken = isLeader && !replica.isEnded && !isFull && !isHandingOver;
     let head = replica.chainHead;
     replica.chainHead = -1;
     replica.chainTail = -1;
@@ -148,6 +162,7 @@ export class SubmissionDesk {
       return this.#refuseChain(batch, head, replica.isFailed ? groupFatal : closed, 0);
     }
     if (!isLeader) return this.#refuseChain(batch, head, notLeader, core.leader);
+    if (isHandingOver) return this.#refuseChain(batch, head, notLeader, core.transferTo);
     if (!isTaken) return this.#refuseChain(batch, head, walFull, 0);
     this.#live.makeRoom(batch.lengths[head] as number);
     const first = core.lastIndex + 1;

@@ -19,6 +19,8 @@
 //   their answers    nothing more
 //   readIndex        32 token u64
 //   readIndexAnswer  32 token u64, 40 index u64
+//   timeoutNow       nothing more
+//   logReverted      32 index u64
 //
 // The sender's node id is not here: it is the proven identity of the connection.
 
@@ -29,7 +31,7 @@ const flagGranted = 1;
 const flagForced = 2;
 
 /** Bytes of a record by type; 0 = no such type. */
-const recordBytesByKind: readonly number[] = [0, 80, 56, 48, 40, 48, 32, 48, 32, 40, 48];
+const recordBytesByKind: readonly number[] = [0, 80, 56, 48, 40, 48, 32, 48, 32, 40, 48, 32, 0, 40];
 export const messageBytesMax = 80;
 const groupIdAt = 8;
 const toGenerationAt = 20;
@@ -92,7 +94,10 @@ export function putMessage(
       putU64(bytes, at + 32, message.token);
       putU64(bytes, at + 40, message.index);
       break;
-    default: // the vote answers have nothing more
+    case messageKinds.logReverted:
+      putU64(bytes, at + 32, message.index);
+      break;
+    default: // the vote answers and timeoutNow have nothing more
   }
   return recordBytes;
 }
@@ -138,6 +143,7 @@ export function readMessage(bytes: Uint8Array, at: number, message: Message): bo
   message.kind = kind;
   message.granted = (flags & flagGranted) !== 0;
   message.forced = (flags & flagForced) !== 0;
+  message.fromGeneration = u32At(bytes, at + 16);
   message.term = u64At(bytes, at + termAt);
   switch (kind) {
     case messageKinds.append:
@@ -170,7 +176,10 @@ export function readMessage(bytes: Uint8Array, at: number, message: Message): bo
       message.token = u64At(bytes, at + 32);
       message.index = u64At(bytes, at + 40);
       break;
-    default: // the vote answers have nothing more
+    case messageKinds.logReverted:
+      message.index = u64At(bytes, at + 32);
+      break;
+    default: // the vote answers and timeoutNow have nothing more
   }
   return (
     message.term >= 0 &&

@@ -22,6 +22,8 @@ const fieldsByKind: Readonly<Record<number, readonly (keyof Message)[]>> = {
   [messageKinds.voteAnswer]: ['granted'],
   [messageKinds.readIndex]: ['token'],
   [messageKinds.readIndexAnswer]: ['token', 'index', 'granted'],
+  [messageKinds.timeoutNow]: [],
+  [messageKinds.logReverted]: ['index'],
 };
 
 function filled(kind: MessageKind): Message {
@@ -38,6 +40,8 @@ function filled(kind: MessageKind): Message {
 
 describe('the message record', () => {
   for (const [name, kind] of Object.entries(messageKinds)) {
+    // Snapshots have a lane of their own: no record says so.
+    if (kind === messageKinds.snapshot) continue;
     it(`carries every field of ${name} there and back`, () => {
       const bytes = new Uint8Array(messageBytesMax + 8);
       const sent = filled(kind);
@@ -57,7 +61,7 @@ describe('the message record', () => {
   it('is refused where the type is unknown, the length is not that of its type, or a number is unsafe', () => {
     const bytes = new Uint8Array(messageBytesMax);
     const length = putMessage(bytes, 0, filled(messageKinds.append), address, 0);
-    for (const kind of [0, 11, 64, 255]) {
+    for (const kind of [0, messageKinds.snapshot, 64, 255]) {
       bytes[0] = kind;
       expect(messageBytesAt(bytes, 0, length)).toBe(0);
     }
