@@ -9,6 +9,7 @@
 // are adjacent in it.
 
 import type { Clock, Disk, Done, FlotillaError, Rng } from '@flotilla/io';
+import type { CheckpointManifest } from './checkpoint-format.ts';
 
 export interface WalWorld {
   readonly clock: Clock;
@@ -250,6 +251,15 @@ export interface Wal {
   /** LogView of the core for this group: block granularity, from the index alone. */
   lastIndexWithin(slot: number, first: number, last: number, bytesMax: number): number;
   bytesBetween(slot: number, first: number, last: number): number;
+
+  /**
+   * Makes `target` a checkpoint of everything laid so far: hard links to the segments, a manifest and a STORE that names a
+   * new instance. `target` must be on the same file system, absent or empty. The log goes on meanwhile.
+   */
+  checkpoint(
+    target: string,
+    callback: (error: FlotillaError | null, manifest: CheckpointManifest | null) => void,
+  ): void;
 
   /**
    * Waits for everything laid, marks the store clean and closes it. A poisoned log closes without touching the disk; one

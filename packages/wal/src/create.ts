@@ -56,7 +56,7 @@ export function drawUuid(rng: Rng): Uint8Array {
 }
 
 /** A random identity from 1 to 2^53 - 1. */
-function drawInstance(rng: Rng): number {
+export function drawInstance(rng: Rng): number {
   return (rng.u32() & 0x1f_ffff) * 2 ** 32 + ((rng.u32() | 1) >>> 0);
 }
 

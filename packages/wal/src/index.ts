@@ -62,6 +62,7 @@ export {
   snapshotAt,
   snapshotFlagReset,
 } from './group-records.ts';
+export { writeCheckpoint } from './checkpoint.ts';
 export { openWal } from './open.ts';
 export { recoveredGroupsOf } from './recovered-groups.ts';
 export { type HardStateBody, hardStateAt } from './records.ts';

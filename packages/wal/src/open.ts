@@ -3,7 +3,7 @@
 
 import { type Disk, type FileLock, FlotillaError, type IoError } from '@flotilla/io';
 import type { Wal, WalEvents, WalOptions, WalWorld } from './api.ts';
-import { createStore, isInterruptedCreation } from './create.ts';
+import { createStore, drawInstance, isInterruptedCreation } from './create.ts';
 import { writeFully } from './disk-steps.ts';
 import { lockName, pathIn, storeName } from './format.ts';
 import { settle, type WalSettings } from './options.ts';
@@ -51,10 +51,16 @@ export function openWal(
           if (error !== null) return release(error);
           signLock(disk, settings, world.clock.wallMs(), store, () => {
             const salt = (): number => world.rng.u32();
-            log = new WalLog({ clock: world.clock, disk, salt }, settings, events, {
-              ...store,
-              volumeType,
-            });
+            const instance = (): number => drawInstance(world.rng);
+            log = new WalLog(
+              { clock: world.clock, disk, salt, drawInstance: instance },
+              settings,
+              events,
+              {
+                ...store,
+                volumeType,
+              },
+            );
             callback(null, log);
           });
         };

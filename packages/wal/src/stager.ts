@@ -148,6 +148,12 @@ export class Stager {
     }
   }
 
+  /** Ends the current segment: what is laid next begins another one. */
+  endSegment(): void {
+    this.closeOpen();
+    this.#nextSegment();
+  }
+
   #hasRoom(recLen: number): boolean {
     return this.openBytes + recLen <= batchBodyBytesMax;
   }

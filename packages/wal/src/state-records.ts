@@ -2,6 +2,7 @@
 // the caller's to change; these are its bytes. What introduces a group (GROUP_OPEN, GROUP_STATE, GROUP_REMOVE) answers
 // its length.
 
+import { recordHeadBytes } from '@flotilla/codec';
 import type { SnapshotInfo, VoteIdentity } from './api.ts';
 import { CommitQueue } from './commit-queue.ts';
 import {
@@ -20,6 +21,7 @@ import {
   hardStateRecordBytes,
   putGroupOpen,
   putHardState,
+  putPad,
   putTruncate,
   truncateRecordBytes,
 } from './records.ts';
@@ -87,6 +89,13 @@ export class StateRecords {
     });
     this.#laid(groupRemoveRecordBytes);
     return groupRemoveRecordBytes;
+  }
+
+  /** Lays a filler that says nothing. */
+  layPad(): void {
+    this.#stager.reserve(recordHeadBytes);
+    putPad(this.#stager.bytes, this.#stager.at, recordHeadBytes);
+    this.#laid(recordHeadBytes);
   }
 
   layCompact(slot: number, firstIndex: number, prevTerm: number, config: Uint8Array | null): void {

@@ -32,6 +32,8 @@ import type {
   WalEvents,
 } from './api.ts';
 import { checkUint, checkUint32 } from './check.ts';
+import { writeCheckpoint } from './checkpoint.ts';
+import type { CheckpointManifest } from './checkpoint-format.ts';
 import { Cleaner } from './cleaner.ts';
 import { commitDelayMs, commitsPerTurn } from './commit-queue.ts';
 import { Flusher, type FailurePlace, type LogEnd } from './flusher.ts';
@@ -73,6 +75,8 @@ export interface OpenWorld {
   readonly clock: Clock;
   readonly disk: TrackedDisk;
   readonly salt: () => number;
+  /** A random identity of a directory. */
+  readonly drawInstance: () => number;
 }
 
 export class WalLog implements Wal {
@@ -112,8 +116,11 @@ export class WalLog implements Wal {
   readonly #reader: LogReader;
   readonly #space: SpaceKeeper;
   readonly #limits: GroupLimits;
+  readonly #drawInstance: () => number;
   /** What the log itself wants to lay and could not while the host's turn was under way. */
   readonly #afterTurn: (() => void)[] = [];
+  /** Checkpoints under way: what to call where the log fails. */
+  readonly #checkpoints: Set<(error: FlotillaError) => void> = new Set();
   /** Waits of the log itself for positions, in order. */
   readonly #durableWaits: { readonly position: number; readonly callback: () => void }[] = [];
   /** Longest record that any segment of this log can hold. */
@@ -138,6 +145,7 @@ export class WalLog implements Wal {
 
   constructor(world: OpenWorld, settings: WalSettings, events: WalEvents, opened: OpenedStore) {
     this.#clock = world.clock;
+    this.#drawInstance = world.drawInstance;
     this.#disk = world.disk;
     this.#settings = settings;
     this.#events = events;
@@ -638,6 +646,54 @@ export class WalLog implements Wal {
     return this.#reader.bytesBetween(slot, first, last);
   }
 
+  // --- Checkpoint ----------------------------------------------------------------------------------------------------
+
+  checkpoint(
+    target: string,
+    callback: (error: FlotillaError | null, manifest: CheckpointManifest | null) => void,
+  ): void {
+    this.#checkOpen();
+    // Nothing is given up before the links stand.
+    this.#space.pause();
+    const finish = (error: FlotillaError | null, manifest: CheckpointManifest | null): void => {
+      if (!this.#checkpoints.delete(giveUp)) return;
+      this.#space.resume();
+      callback(error, manifest);
+    };
+    const giveUp = (error: FlotillaError): void => finish(error, null);
+    this.#checkpoints.add(giveUp);
+    this.#betweenTurns(() => {
+      // The segments so far are sealed by one batch in the next.
+      this.#stager.endSegment();
+      const { newest } = this.#segments;
+      this.#states.layPad();
+      this.#whenDurable(() => {
+        const manifest = this.#manifestBefore(newest);
+        writeCheckpoint(this.#disk, this.#settings.directory, target, manifest, (error) =>
+          finish(error, error === null ? manifest : null),
+        );
+      });
+    });
+  }
+
+  /** The manifest of all segments before this one, which are sealed. */
+  #manifestBefore(next: SegmentState): CheckpointManifest {
+    const { slot } = this.#store;
+    const sealed = this.#segments.all.filter((segment) => segment.slot < next.slot);
+    const last = sealed.at(-1);
+    assert(last !== undefined && last.end > 0, 'a checkpoint of segments that are not sealed');
+    return {
+      uuid: slot.uuid,
+      instance: this.#drawInstance(),
+      sourceInstance: slot.instance,
+      epoch: slot.epoch,
+      lastSeq: last.lastSeq,
+      lastHdrCrc: last.lastHdrCrc,
+      createdMs: Math.max(0, Math.floor(this.#clock.wallMs())),
+      segments: sealed.map(({ segId, end, lastSeq }) => ({ segId, end, lastSeq })),
+    };
+  }
+
   // --- The end -------------------------------------------------------------------------------------------------------
 
   close(done: Done): void {
@@ -694,6 +750,7 @@ export class WalLog implements Wal {
     this.#witness.stop();
     this.#store.stop();
     this.#space.stop();
+    for (const giveUp of this.#checkpoints) giveUp(this.poisoned);
     this.#events.onPoisoned(this.poisoned);
     if (this.#isClosing) this.#release(this.poisoned);
   }

@@ -1,0 +1,115 @@
+// A checkpoint: a directory with hard links to the sealed segments, a manifest, and a STORE of its own that names a new
+// instance. Costs no copy and no pause; the files it shares are never written again, neither by the log they come from
+// (a file with a second name is not used again) nor by a log that is opened on the copy (it begins a new segment).
+//
+// STORE gets its name last: a directory without one is a checkpoint that was cut short and can be removed.
+
+import { type Disk, type Done, FlotillaError, type IoError } from '@flotilla/io';
+import { checkpointName, type CheckpointManifest, encodeCheckpoint } from './checkpoint-format.ts';
+import { makeFile, runSteps } from './create.ts';
+import { writeFully } from './disk-steps.ts';
+import {
+  encodeStoreSlot,
+  pathIn,
+  segmentName,
+  storeFileBytes,
+  storeName,
+  storeNewName,
+} from './format.ts';
+import { refusedBySystem } from './refusal.ts';
+import { slotOffset } from './store-file.ts';
+
+/** Makes `target`, which must not exist or be empty, a checkpoint of the segments that the manifest names. */
+export function writeCheckpoint(
+  disk: Disk,
+  directory: string,
+  target: string,
+  manifest: CheckpointManifest,
+  callback: (error: FlotillaError | null) => void,
+): void {
+  const { segments, uuid, instance, epoch, lastSeq, createdMs } = manifest;
+  const oldest = segments[0];
+  const newest = segments.at(-1);
+  if (oldest === undefined || newest === undefined) {
+    throw new RangeError('a checkpoint has at least one segment');
+  }
+  const slot = {
+    slotSeq: 1,
+    uuid,
+    instance,
+    epoch,
+    oldestSeg: oldest.segId,
+    newestSeg: newest.segId,
+    durableSeq: lastSeq,
+    cleanSeq: lastSeq,
+    incompat: 0,
+    compat: 0,
+    createdMs,
+  };
+  const slotPart = { offset: slotOffset(slot.slotSeq), data: encodeStoreSlot(slot) };
+  const manifestPath = pathIn(target, checkpointName);
+  const newStore = pathIn(target, storeNewName);
+  const parent = target.replace(/\/+$/, '').replace(/[^/]*$/, '') || '.';
+  const steps = [
+    ...segments.map(({ segId }) => {
+      const name = segmentName(segId);
+      const link = (done: Done): void =>
+        disk.link(pathIn(directory, name), pathIn(target, name), done);
+      return ['link', pathIn(target, name), link] as const;
+    }),
+    [
+      'write',
+      manifestPath,
+      (done: Done) => writeSmall(disk, manifestPath, encodeCheckpoint(manifest), done),
+    ] as const,
+    [
+      'write',
+      newStore,
+      (done: Done) => makeFile(disk, newStore, storeFileBytes, [slotPart], done),
+    ] as const,
+    ['sync', target, (done: Done) => disk.syncDir(target, done)] as const,
+    [
+      'rename',
+      newStore,
+      (done: Done) => disk.rename(newStore, pathIn(target, storeName), done),
+    ] as const,
+    ['sync', target, (done: Done) => disk.syncDir(target, done)] as const,
+    ['sync', parent, (done: Done) => disk.syncDir(parent, done)] as const,
+  ];
+  makeEmptyDirectory(disk, target, (error) => {
+    if (error !== null) return callback(error);
+    runSteps(steps, (failure, what, path) =>
+      callback(failure === null ? null : refusedBySystem(what, path, failure)),
+    );
+  });
+}
+
+function makeEmptyDirectory(
+  disk: Disk,
+  target: string,
+  callback: (error: FlotillaError | null) => void,
+): void {
+  disk.mkdir(target, (error) => {
+    if (error === null) return callback(null);
+    if (error.code !== 'EEXIST') return callback(refusedBySystem('create', target, error));
+    disk.list(target, (listError, names) => {
+      if (listError !== null) return callback(refusedBySystem('list', target, listError));
+      if (names.length === 0) return callback(null);
+      const message = `${target} is to become a checkpoint and is not empty`;
+      callback(new FlotillaError('WAL_NOT_EMPTY', message, { file: target }));
+    });
+  });
+}
+
+/** A new file with these bytes, durable. */
+function writeSmall(disk: Disk, path: string, bytes: Uint8Array, done: Done): void {
+  disk.open(path, 'create', (openError, file) => {
+    if (openError !== null) return done(openError);
+    const close = (error: IoError | null): void =>
+      disk.close(file, (closeError) => done(error ?? closeError));
+    writeFully(disk, file, bytes, 0, (error) => {
+      if (error !== null) close(error);
+      else disk.datasync(file, close);
+    });
+  });
+}
