@@ -77,6 +77,32 @@ const entries = [
     env: { FLOTILLA_KILL_ROUNDS: '20' },
     args: system('kill.crash.ts'),
   },
+  {
+    name: 'cluster-cut',
+    does: 'the leader of loaded groups cut off in four ways, 10 rounds, within two election time-outs',
+    env: { FLOTILLA_PARTITION_ROUNDS: '10' },
+    args: system('partition.crash.ts'),
+  },
+  {
+    name: 'stall',
+    does: 'a follower stopped for 30 s under full load',
+    args: ['bench/dist/main.js', 'stall'],
+  },
+  {
+    name: 'slowdisk',
+    does: 'every sync of one host takes 200 ms more for 30 s',
+    args: ['bench/dist/main.js', 'slowdisk'],
+  },
+  {
+    name: 'overload',
+    does: 'ten times more offered than served for 20 s',
+    args: ['bench/dist/main.js', 'overload'],
+  },
+  {
+    name: 'failover',
+    does: 'kill -9 of the host that leads 4,096 groups; starts with as many',
+    args: ['bench/dist/main.js', 'failover'],
+  },
 ];
 
 const words = process.argv.slice(2);
