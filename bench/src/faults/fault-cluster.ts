@@ -75,7 +75,7 @@ export class FaultHostProcess {
         else reject(new Error(`host ${this.nodeId}: ${error}`));
       });
       this.#process.send({ id, name, ask }, (error) => {
-        if (error !== null) this.#waiting.delete(id) && reject(error);
+        if (error !== null && this.#waiting.delete(id)) reject(error);
       });
     });
   }
