@@ -2,7 +2,7 @@ import { putU32, putU64 } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import { makeBase } from './damage/base-images.ts';
 import { judgeImage } from './damage/judge.ts';
-import { sealSegmentHeader, sealStoreSlot } from './damage/seal.ts';
+import { sealBatchHeader, sealSegmentHeader, sealStoreSlot } from './damage/seal.ts';
 
 describe('a number on disk', () => {
   it('WF43: a segment header that claims more pages than a segment has is refused before it becomes memory', () => {
@@ -34,6 +34,25 @@ describe('a number on disk', () => {
       expect([field, complaint]).toEqual([field, null]);
       expect(verdict).toBe('E_STORE');
     }
+  });
+});
+
+describe('a batch behind the end', () => {
+  it('WF46: with a number at the end of the range is refused: the next batch could not be numbered', () => {
+    const base = makeBase(1);
+    const last = base.batches.at(-1) as (typeof base.batches)[number];
+    const bytes = (base.files.get(last.name) as Uint8Array).slice();
+    const to = last.offset + last.length + 4096;
+    bytes.copyWithin(to, last.offset, last.offset + 4096);
+    putU64(bytes, to + 16, 2 ** 53 - 1);
+    putU32(bytes, to + 28, to / 4096);
+    putU64(bytes, to + 40, 0);
+    sealBatchHeader(bytes, to);
+    const files = new Map(base.files).set(last.name, bytes);
+    expect(judgeImage(files, { states: null, mustRefuse: true })).toEqual({
+      verdict: 'E_FORMAT',
+      complaint: null,
+    });
   });
 });
 

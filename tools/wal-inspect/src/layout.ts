@@ -7,7 +7,6 @@ import {
   blockHeaderBytes,
   blockTableSlotBytes,
   recordHeadAt,
-  recordHeadBytes,
   recordTypes,
   storedLenOf,
   u16At,

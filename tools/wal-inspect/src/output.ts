@@ -2,12 +2,12 @@
 // neither a system call a line nor memory.
 
 export interface Output {
-  line(text: string): void;
-  error(text: string): void;
+  readonly line: (text: string) => void;
+  readonly error: (text: string) => void;
   /** Writes what was gathered: before waiting, and at the end. */
-  flush(): void;
+  readonly flush: () => void;
   /** What stands on the terminal while long work runs, replaced by the next; absent where nobody watches. */
-  progress?(text: string): void;
+  readonly progress?: (text: string) => void;
 }
 
 const pieceChars = 64 * 1024;

@@ -308,6 +308,11 @@ class Inspector {
     this.#seqSeen = Math.max(this.#seqSeen, answer.seqSeen);
     this.#bytesScanned += answer.bytesScanned;
     if (refusal !== null) return this.#finish('refused', refusal);
+    if (Math.max(this.#seqSeen, this.#lastSeq) > counterMax || this.#epoch > epochLast) {
+      // Opening counts on from them.
+      const summary = 'batch numbers or epochs at the end of their range';
+      return this.#refuse('E_FORMAT', segmentName(report.segId), report, summary);
+    }
     const missing = unfinishedGroup(this.#index);
     if (missing !== null) {
       const at = { page: report.page, seq: report.seq };

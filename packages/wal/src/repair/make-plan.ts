@@ -3,7 +3,6 @@
 
 import type { Disk, Rng } from '@flotilla/io';
 import {
-  decodeSegmentHeader,
   decodeWitnessSlot,
   encodeStoreSlot,
   encodeWitnessSlot,

@@ -101,7 +101,7 @@ export function judgeImage(image: Image, expected: Expectation): Judgement {
     const reason = code === 'WAL_ABSENT' ? 'E_ABSENT' : details.reason;
     if (found.refusal === null || reason !== found.refusal.reason)
       return complain(
-        `opening says ${reason} (${opened.error.message}), the inspection ${inspected}`,
+        `opening says ${String(reason)} (${opened.error.message}), the inspection ${inspected}`,
       );
     const changed = changedFile(image, opened.world.files);
     return changed === null
