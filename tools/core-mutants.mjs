@@ -22,19 +22,36 @@ import { join, resolve } from 'node:path';
 const root = resolve(import.meta.dirname, '..');
 const folder = join(root, 'packages/core/test/mutants');
 const wanted = new Set(process.argv.slice(2));
+
+/**
+ * @typedef {{ file: string, find: string | string[], replace: string | string[] }} Edit
+ * @typedef {{ id: string, title: string, test: string, files: string[], edits: Edit[] }} Mutant
+ * @typedef {{ message?: string, assertionResults: { status: string, fullName: string }[] }} FileResult
+ */
+
+/** @param {string | string[]} text */
 const textOf = (text) => (typeof text === 'string' ? text : text.join('\n'));
 
-/** `source` with the edit made, or null where its text does not occur exactly once. */
+/**
+ * `source` with the edit made, or null where its text does not occur exactly once.
+ * @param {string} source
+ * @param {Edit} edit
+ */
 function edited(source, { find, replace }) {
   const words = textOf(find).trim().split(/\s+/);
   const escaped = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   const places = [...source.matchAll(new RegExp(escaped.join('\\s+'), 'g'))];
   if (places.length !== 1) return null;
-  const [{ 0: found, index }] = places;
+  const [place] = places;
+  if (place === undefined) return null;
+  const { 0: found, index } = place;
   return source.slice(0, index) + textOf(replace) + source.slice(index + found.length);
 }
 
-/** Titles of the tests that fail with the mutant planted, or null where it does not fit. */
+/**
+ * Titles of the tests that fail with the mutant planted, or null where it does not fit.
+ * @param {Mutant} mutant
+ */
 function failures(mutant) {
   const scratch = mkdtempSync(join(tmpdir(), 'core-mutant-'));
   try {
@@ -57,6 +74,7 @@ function failures(mutant) {
     const vitest = join(root, 'node_modules/vitest/vitest.mjs');
     const args = [vitest, 'run', '--root', scratch, '--reporter=json', `--outputFile=${report}`];
     spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 100_000 });
+    /** @type {{ testResults: FileResult[] }} */
     const { testResults } = JSON.parse(readFileSync(report, 'utf8'));
     const all = testResults.flatMap(({ assertionResults }) => assertionResults);
     if (all.length === 0) throw new Error(`${mutant.id}: no test ran: ${testResults[0]?.message}`);
@@ -68,6 +86,7 @@ function failures(mutant) {
 
 let missed = 0;
 for (const name of readdirSync(folder).sort()) {
+  /** @type {Mutant} */
   const mutant = JSON.parse(readFileSync(join(folder, name), 'utf8'));
   if (wanted.size > 0 && !wanted.has(mutant.id)) continue;
   const failed = failures(mutant);
