@@ -284,6 +284,11 @@ class FakeGroup implements RaftGroup {
     if (state.leader === 0 && this.#cluster.electsOnCampaign) state.leader = this.#nodeId;
   }
 
+  async transferLeadership(nodeId: number): Promise<void> {
+    if (!this.isLeader) throw new FlotillaError('NOT_LEADER', 'planned');
+    this.#cluster.state(this.groupId).leader = nodeId;
+  }
+
   status(): GroupStatus {
     const state = this.#cluster.state(this.groupId);
     const length = state.log.length;
