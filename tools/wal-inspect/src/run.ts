@@ -4,6 +4,7 @@
 import { createNodeWorld, type Disk, type World } from '@flotilla/io';
 import { bench } from './commands/bench.ts';
 import { carve } from './commands/carve.ts';
+import { checkpoint } from './commands/checkpoint.ts';
 import { diff } from './commands/diff.ts';
 import { dump } from './commands/dump.ts';
 import { entry } from './commands/entry.ts';
@@ -54,6 +55,7 @@ const runners: Readonly<Record<CommandName, (job: Job) => number | Promise<numbe
   export: exportEntries,
   bench,
   repair,
+  checkpoint,
   version,
 };
 

@@ -48,6 +48,7 @@ export const commandNames = [
   'export',
   'bench',
   'repair',
+  'checkpoint',
   'version',
 ] as const;
 export type CommandName = (typeof commandNames)[number];
@@ -82,6 +83,7 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
       'accept-data-loss',
     ],
   },
+  checkpoint: { arguments: ['DIR', 'DEST'], options: [] },
   version: { arguments: [], options: [] },
 };
 
@@ -107,6 +109,7 @@ export const usage = `usage: wal-inspect COMMAND DIR [options]
   repair DIR --out NEW HOW   builds a new directory; the old one is not changed. HOW is one of
                    --fix-bitflip SEGMENT:PAGE | --drop-after SEGMENT:PAGE | --drop-group G | --rebuild-store,
                    with --accept-data-loss for all but the first
+  checkpoint DIR DEST        a copy by hard links of a log that no process has open
 
   --payload none|hex|utf8|msgpack   payloads may hold secrets: none by default
   --decoder COMMAND   shows payloads as this shell command does: a line of hex in, a line of text out

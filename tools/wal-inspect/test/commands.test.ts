@@ -228,6 +228,22 @@ describe('wal-inspect', () => {
     expect((await inspect('repair', directory, '--out', out, '--fix-bitflip', '1:3')).code).toBe(4);
   });
 
+  it('makes a checkpoint of a log that is closed, a member of its own, and 5 of one that is open', async () => {
+    const directory = tempDir();
+    const log = await createLog(directory);
+    log.append(log.group(7), 1, ['one']);
+    await log.sync();
+    expect((await inspect('checkpoint', directory, `${directory}.copy`)).code).toBe(5);
+    await log.close();
+    const made = await inspect('checkpoint', directory, `${directory}.copy`, '--json');
+    expect(made.code).toBe(0);
+    expect(JSON.parse(made.text).instance).not.toBe(77);
+    expect((await inspect('verify', `${directory}.copy`)).code).toBe(0);
+    const copy = JSON.parse((await inspect('groups', `${directory}.copy`, '--json')).text);
+    expect(copy.groups).toMatchObject([{ groupId: 7, lastIndex: 1 }]);
+    expect((await inspect('checkpoint', directory, `${directory}.copy`)).code).toBe(4);
+  });
+
   it('answers 5 where a repair meets a running host', async () => {
     const directory = tempDir();
     const log = await createLog(directory);
