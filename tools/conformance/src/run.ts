@@ -116,7 +116,7 @@ class Run {
     }
     const hasHistories = this.#suite({
       name: 'histories',
-      folders: ['porcupine/kv', 'porcupine/etcd'],
+      folders: ['porcupine/etcd', 'porcupine/kv'],
       check: (file, text) => this.#history(file, text, readme),
     });
     if (hasHistories) {
