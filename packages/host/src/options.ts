@@ -33,7 +33,7 @@ export interface HostOptions {
   readonly segmentBytes?: number;
   readonly walBytesMax?: number;
   readonly cacheBytes?: number;
-  readonly syncMethod?: 'fdatasync' | 'none';
+  readonly syncMethod?: 'fdatasync' | 'dsync' | 'none';
   /** Damage of exactly one bit in the last batch, which nothing shows to have been acknowledged. */
   readonly suspectTail?: 'refuse' | 'discard';
   /** Commands taken and not answered yet, of all groups and of one; above it: BUSY. */

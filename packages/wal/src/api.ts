@@ -51,7 +51,7 @@ export interface WalOptions {
   readonly reserve?: boolean;
   /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
   readonly suspectTail?: 'refuse' | 'discard';
-  /** Informational lines (torn tail dropped, slow sync). */
+  /** Informational lines: a torn tail that was dropped, a batch that took over a second, a disk that is full. */
   readonly onInfo?: (line: string) => void;
 }
 

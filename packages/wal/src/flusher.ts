@@ -34,6 +34,8 @@ import type { Batch, Stager } from './stager.ts';
 import type { StoreFile } from './store-file.ts';
 
 const spaceRetryMs = 100;
+/** A batch that takes longer is told, so that a stalling disk is seen before somebody asks. */
+const slowBatchMs = 1000;
 
 /** Where the log ended when the flusher began. */
 export interface LogEnd {
@@ -92,6 +94,7 @@ export class Flusher {
   #offset = 0;
   #bytesLeft = 0;
   #bodyCrc = 0;
+  #startedMs = 0;
   readonly #views: Uint8Array[] = [];
 
   constructor(
@@ -253,6 +256,7 @@ export class Flusher {
     this.#seal(batch);
     this.#views.length = 0;
     this.#stager.visit(segment, batch.start, batch.pageEnd, this.#addView);
+    this.#startedMs = this.#clock.monotonicMs();
     this.#buffers = this.#views;
     this.#offset = batch.start;
     this.#bytesLeft = batch.pageEnd - batch.start;
@@ -324,6 +328,10 @@ export class Flusher {
     this.#durableSeq = this.#seq;
     this.#nextSeq = this.#seq + 1;
     this.#lastEnd = batch.pageEnd;
+    const elapsedMs = this.#clock.monotonicMs() - this.#startedMs;
+    if (elapsedMs > slowBatchMs) {
+      this.#owner.onInfo(`batch ${this.#seq} took ${Math.round(elapsedMs)} ms to become durable`);
+    }
     this.#counters.batches++;
     this.#counters.batchBytes += batch.pageEnd - batch.start;
     this.#owner.onBatchDurable(batch, this.#seq);
