@@ -4,7 +4,7 @@
 //
 // STORE gets its name last: a directory without one is a checkpoint that was cut short and can be removed.
 
-import { type Disk, type Done, FlotillaError, type IoError } from '@flotilla/io';
+import { assert, type Disk, type Done, FlotillaError, type IoError } from '@flotilla/io';
 import { checkpointName, type CheckpointManifest, encodeCheckpoint } from './checkpoint-format.ts';
 import { makeFile, runSteps } from './create.ts';
 import { writeFully } from './disk-steps.ts';
@@ -12,12 +12,36 @@ import {
   encodeStoreSlot,
   pathIn,
   segmentName,
+  type StoreSlot,
   storeFileBytes,
   storeName,
   storeNewName,
 } from './format.ts';
 import { refusedBySystem } from './refusal.ts';
+import type { SegmentSet, SegmentState } from './segment-set.ts';
 import { slotOffset } from './store-file.ts';
+
+/** The manifest of all segments before `next`, which are sealed. */
+export function manifestOf(
+  store: StoreSlot,
+  segments: SegmentSet,
+  next: SegmentState,
+  copy: { readonly instance: number; readonly wallMs: number },
+): CheckpointManifest {
+  const sealed = segments.all.filter((segment) => segment.slot < next.slot);
+  const last = sealed.at(-1);
+  assert(last !== undefined && last.end > 0, 'a checkpoint of segments that are not sealed');
+  return {
+    uuid: store.uuid,
+    instance: copy.instance,
+    sourceInstance: store.instance,
+    epoch: store.epoch,
+    lastSeq: last.lastSeq,
+    lastHdrCrc: last.lastHdrCrc,
+    createdMs: Math.max(0, Math.floor(copy.wallMs)),
+    segments: sealed.map(({ segId, end, lastSeq }) => ({ segId, end, lastSeq })),
+  };
+}
 
 /** Makes `target`, which must not exist or be empty, a checkpoint of the segments that the manifest names. */
 export function writeCheckpoint(

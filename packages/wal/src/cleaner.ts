@@ -16,7 +16,7 @@ import { damageOf, recordDamaged, recordUnreadable } from './read-back.ts';
 import { entriesRecordBytes, putEntriesHead } from './records.ts';
 import { recLenOf } from './run-arena.ts';
 import { eachRun } from './run-edits.ts';
-import type { SegmentSet, SegmentState } from './segment-set.ts';
+import type { SegmentState } from './segment-set.ts';
 import { slicedBlockBytes, sliceBlock } from './slice-block.ts';
 import type { Stager } from './stager.ts';
 import type { StateRecords } from './state-records.ts';
@@ -46,7 +46,6 @@ export class Cleaner {
   readonly #world: { readonly clock: Clock; readonly disk: Disk };
   readonly #directory: string;
   readonly #index: LogIndex;
-  readonly #segments: SegmentSet;
   readonly #stager: Stager;
   readonly #states: StateRecords;
   readonly #counters: WalCounters;
@@ -74,7 +73,6 @@ export class Cleaner {
     parts: {
       readonly directory: string;
       readonly index: LogIndex;
-      readonly segments: SegmentSet;
       readonly stager: Stager;
       readonly states: StateRecords;
       readonly counters: WalCounters;
@@ -84,7 +82,6 @@ export class Cleaner {
     this.#world = world;
     this.#directory = parts.directory;
     this.#index = parts.index;
-    this.#segments = parts.segments;
     this.#stager = parts.stager;
     this.#states = parts.states;
     this.#counters = parts.counters;

@@ -32,21 +32,21 @@ import type {
   WalEvents,
 } from './api.ts';
 import { checkUint, checkUint32 } from './check.ts';
-import { writeCheckpoint } from './checkpoint.ts';
+import { manifestOf, writeCheckpoint } from './checkpoint.ts';
 import type { CheckpointManifest } from './checkpoint-format.ts';
 import { Cleaner } from './cleaner.ts';
 import { commitDelayMs, commitsPerTurn } from './commit-queue.ts';
 import { Flusher, type FailurePlace, type LogEnd } from './flusher.ts';
 import { batchBodyBytesMax, batchHeaderBytes, pageBytes } from './format.ts';
-import { snapshotIdBytes } from './group-records.ts';
 import type { LogIndex } from './log-index.ts';
 import { LogReader } from './log-reader.ts';
 import type { WalSettings } from './options.ts';
 import { recoveredGroupsOf } from './recovered-groups.ts';
-import { entriesRecordBytes, groupOpenFixedBytes, putEntriesHead } from './records.ts';
+import { entriesRecordBytes, putEntriesHead } from './records.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
 import { SlabRing } from './slab-ring.ts';
 import { SpaceKeeper } from './space.ts';
+import { GroupActs } from './group-acts.ts';
 import { GroupLimits } from './group-limits.ts';
 import type { SpareMaker } from './spare-maker.ts';
 import { StateRecords } from './state-records.ts';
@@ -54,9 +54,6 @@ import { type Batch, Stager } from './stager.ts';
 import type { StoreFile } from './store-file.ts';
 import type { TrackedDisk } from './tracked-disk.ts';
 import { LazyWitness } from './witness.ts';
-
-/** Longest configuration of a group. */
-export const configBytesMax: number = blockBytesMax - groupOpenFixedBytes;
 
 /** What opening hands over: a store that is locked, recovered and marked open. */
 export interface OpenedStore {
@@ -116,6 +113,7 @@ export class WalLog implements Wal {
   readonly #reader: LogReader;
   readonly #space: SpaceKeeper;
   readonly #limits: GroupLimits;
+  readonly #groupActs: GroupActs;
   readonly #drawInstance: () => number;
   /** What the log itself wants to lay and could not while the host's turn was under way. */
   readonly #afterTurn: (() => void)[] = [];
@@ -199,7 +197,6 @@ export class WalLog implements Wal {
       {
         directory: settings.directory,
         index: this.#index,
-        segments: this.#segments,
         stager: this.#stager,
         states: this.#states,
         counters: this.counters,
@@ -233,6 +230,7 @@ export class WalLog implements Wal {
       },
     );
     this.#limits = new GroupLimits(world.clock, this.#index, settings.groupBytesMax);
+    this.#groupActs = new GroupActs(this.#index, this.#states, this.#stager, this.#limits);
     for (const segment of this.#segments.all) this.#index.use.reach(segment.slot);
     this.durablePosition = this.#stager.end;
     this.#turnMs = world.clock.monotonicMs();
@@ -291,114 +289,25 @@ export class WalLog implements Wal {
 
   openGroup(groupId: number, generation: number, replicaId: number, config: Uint8Array): number {
     this.#checkOpen();
-    checkUint('groupId', groupId);
-    checkUint('generation', generation);
-    checkUint('replicaId', replicaId);
-    if (config.length > configBytesMax) {
-      throw new RangeError(
-        `config must have at most ${configBytesMax} bytes, not ${config.length}`,
-      );
-    }
-    const { groups } = this.#index;
-    const known = groups.slotOf(groupId);
-    if (known >= 0 && groups.isRemoved(known)) {
-      return this.#reopenGroup(known, generation, replicaId, config.slice());
-    }
-    if (known >= 0) {
-      throw new FlotillaError('GROUP_EXISTS', `the log has group ${groupId} already`, { groupId });
-    }
-    const recLen = this.#states.layOpen(groupId, generation, replicaId, config);
-    const slot = groups.add(groupId, generation, replicaId, config.slice());
-    this.#index.introduce(slot, this.#stager.segment.slot, recLen);
-    return slot;
-  }
-
-  /** In one record: the tombstone's term and vote must never be without one. */
-  #reopenGroup(slot: number, generation: number, replicaId: number, config: Uint8Array): number {
-    const { groups } = this.#index;
-    const before = groups.generation[slot] as number;
-    if (generation <= before) {
-      throw new FlotillaError(
-        'GROUP_EXISTS',
-        `group ${groups.groupId[slot]} was removed as generation ${before}; it begins again with a higher one`,
-        { groupId: groups.groupId[slot], generation: before },
-      );
-    }
-    this.#index.reopen(slot, generation, replicaId, config);
-    this.#index.introduce(slot, this.#stager.segment.slot, this.#states.layState(slot));
-    return slot;
+    return this.#groupActs.open(groupId, generation, replicaId, config);
   }
 
   removeGroup(slot: number): void {
     this.#checkOpen();
     this.#checkSlot(slot);
-    const { groups } = this.#index;
-    const term = groups.term[slot] as number;
-    const vote = this.#states.voteOf(slot);
-    this.#index.remove(slot, { term, vote });
-    const recLen = this.#states.layRemove(slot);
-    this.#index.introduce(slot, this.#stager.segment.slot, recLen);
-    this.#limits.recheck(slot);
+    this.#groupActs.remove(slot);
   }
 
   layCompact(slot: number, upTo: number, config?: Uint8Array): void {
     this.#checkOpen();
     this.#checkSlot(slot);
-    const { groups } = this.#index;
-    const first = groups.first[slot] as number;
-    if (!(Number.isSafeInteger(upTo) && upTo >= first && upTo <= (groups.last[slot] as number))) {
-      throw new RangeError(`upTo must be an index of the log, not ${upTo}`);
-    }
-    this.#checkConfig(config);
-    assert(upTo <= (groups.commit[slot] as number), 'a compaction of uncommitted entries');
-    const prevTerm = this.#index.termOf(slot, upTo);
-    this.#states.layCompact(slot, upTo + 1, prevTerm, config ?? null);
-    this.#index.compact(slot, upTo + 1, prevTerm);
-    if (config !== undefined) groups.config[slot] = config.slice();
-    this.#limits.recheck(slot);
+    this.#groupActs.compact(slot, upTo, config);
   }
 
   laySnapshot(slot: number, snapshot: SnapshotInfo, resetsLog: boolean): void {
     this.#checkOpen();
     this.#checkSlot(slot);
-    const { groups } = this.#index;
-    const { index, term } = snapshot;
-    checkUint('snapshot.bytes', snapshot.bytes);
-    checkUint32('snapshot.crc', snapshot.crc);
-    this.#checkConfig(snapshot.config);
-    if (!(Number.isSafeInteger(index) && index >= 1 && Number.isSafeInteger(term) && term >= 1)) {
-      throw new RangeError(`not a snapshot's index and term: ${index}, ${term}`);
-    }
-    if (snapshot.id.length !== snapshotIdBytes) {
-      throw new RangeError(
-        `a snapshot's id has ${snapshotIdBytes} bytes, not ${snapshot.id.length}`,
-      );
-    }
-    const before = groups.snapshot[slot];
-    assert(before === null || before === undefined || index >= before.index, 'an older snapshot');
-    const commit = groups.commit[slot] as number;
-    assert(
-      resetsLog ? index >= commit : index <= commit,
-      'a snapshot that does not fit the commit',
-    );
-    assert(term <= (groups.term[slot] as number), 'a snapshot of a term that is not laid yet');
-    const kept = { ...snapshot, id: snapshot.id.slice(), config: snapshot.config.slice() };
-    this.#states.laySnapshot(slot, kept, resetsLog);
-    if (resetsLog) {
-      this.#index.reset(slot, index, term);
-      groups.commit[slot] = index;
-      groups.config[slot] = kept.config;
-    }
-    this.#index.noteSnapshot(slot, kept);
-    this.#limits.recheck(slot);
-  }
-
-  #checkConfig(config: Uint8Array | undefined): void {
-    if (config !== undefined && config.length > configBytesMax) {
-      throw new RangeError(
-        `config must have at most ${configBytesMax} bytes, not ${config.length}`,
-      );
-    }
+    this.#groupActs.snapshot(slot, snapshot, resetsLog);
   }
 
   // --- State records -------------------------------------------------------------------------------------------------
@@ -668,30 +577,15 @@ export class WalLog implements Wal {
       const { newest } = this.#segments;
       this.#states.layPad();
       this.#whenDurable(() => {
-        const manifest = this.#manifestBefore(newest);
+        const manifest = manifestOf(this.#store.slot, this.#segments, newest, {
+          instance: this.#drawInstance(),
+          wallMs: this.#clock.wallMs(),
+        });
         writeCheckpoint(this.#disk, this.#settings.directory, target, manifest, (error) =>
           finish(error, error === null ? manifest : null),
         );
       });
     });
-  }
-
-  /** The manifest of all segments before this one, which are sealed. */
-  #manifestBefore(next: SegmentState): CheckpointManifest {
-    const { slot } = this.#store;
-    const sealed = this.#segments.all.filter((segment) => segment.slot < next.slot);
-    const last = sealed.at(-1);
-    assert(last !== undefined && last.end > 0, 'a checkpoint of segments that are not sealed');
-    return {
-      uuid: slot.uuid,
-      instance: this.#drawInstance(),
-      sourceInstance: slot.instance,
-      epoch: slot.epoch,
-      lastSeq: last.lastSeq,
-      lastHdrCrc: last.lastHdrCrc,
-      createdMs: Math.max(0, Math.floor(this.#clock.wallMs())),
-      segments: sealed.map(({ segId, end, lastSeq }) => ({ segId, end, lastSeq })),
-    };
   }
 
   // --- The end -------------------------------------------------------------------------------------------------------

@@ -4,14 +4,7 @@ import { crc32 } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import type { FlotillaError } from '@flotilla/io';
 import { type CheckpointManifest, decodeCheckpoint } from '../src/checkpoint-format.ts';
-import {
-  append,
-  directory,
-  lastIndexes,
-  openGroup,
-  type SimLog,
-  SimLogHost,
-} from './sim-harness.ts';
+import { append, lastIndexes, openGroup, type SimLog, SimLogHost } from './sim-harness.ts';
 
 const copy = '/data/copy';
 

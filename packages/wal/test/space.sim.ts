@@ -82,7 +82,7 @@ function withIdleGroup(
 
 describe('the oldest segments', () => {
   it('WF58: an idle group pins nothing for more than two rotations, and is whole after its records moved', () => {
-    const { host, log, idle, busy } = withIdleGroup(2);
+    const { host, log, busy } = withIdleGroup(2);
     expect(segmentIds(host)[0]).toBeGreaterThan(1);
     let last = (log.wal.recoveredGroups()[1] as { lastIndex: number }).lastIndex;
     let oldest = segmentIds(host)[0] as number;
