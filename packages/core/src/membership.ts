@@ -97,7 +97,8 @@ export function trackMembers(s: CoreState, next: number, nowMs: number): void {
     p.isDeparting = true;
     peers.push(p);
   }
-  s.peers = peers;
+  // Copied, because an array that grew has room for many more.
+  s.peers = peers.slice();
 }
 
 /** The configuration that left them out is committed. */

@@ -87,7 +87,8 @@ export class Message {
     this.token = 0;
     this.granted = false;
     this.forced = false;
-    this.configurations = noConfigurations;
+    // Nearly always so already; a reference costs more to write than to read.
+    if (this.configurations !== noConfigurations) this.configurations = noConfigurations;
   }
 }
 

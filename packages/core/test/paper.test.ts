@@ -455,7 +455,7 @@ const statements: readonly Statement[] = [
     () => {
       const node = leading();
       const added = configure(node, [{ kind: 'learner', member: firstReplica(4) }]);
-      expect(added.now.map((m) => m.to).sort()).toEqual([2, 3, 4]);
+      expect(new Set(added.now.map((m) => m.to))).toEqual(new Set([2, 3, 4]));
       commitAll(node, 2);
       node.propose();
       node.persist();

@@ -3,7 +3,7 @@
 // is durable. A crash keeps some prefix of the queue; a new replica of the node keeps term and vote (a tombstone).
 
 import {
-  Configuration,
+  type Configuration,
   type ConfigurationAt,
   type CoreConfig,
   type CoreEvent,

@@ -435,10 +435,10 @@ export class Simulation {
       this.#change(this.#leader() ?? node);
     } else if (isIt(shape.compact)) {
       this.#compact(node);
-    } else if (isIt(churn ? 4 : 0)) {
-      this.step(this.#leader() ?? node, { kind: 'transfer', nodeId: anyNode() });
-    } else if (isIt(churn ? 4 : 0)) {
-      this.step(node, { kind: 'snapshotFailed', nodeId: anyNode() });
+    } else if (isIt(churn ? 8 : 0)) {
+      const nodeId = anyNode();
+      if (random.chance(50)) this.step(node, { kind: 'snapshotFailed', nodeId });
+      else this.step(this.#leader() ?? node, { kind: 'transfer', nodeId });
     } else if (isIt(churn ? 1 : 0)) {
       this.step(node, { kind: 'voidLease' });
     } else if (isIt(80)) {

@@ -356,7 +356,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#linkByNode.get(message.to)?.hold(message, replica.address, kind);
       this.wake();
     }
-    if (out.stateChanged) this.#stateChanged(replica);
+    if (out.stateChanged) this.#stateChanged(replica, out.truncateFrom);
     if (out.logReverted)
       throw new Error('its leader finds that it lost entries it had acknowledged');
     if (out.committedTo > 0) {
@@ -394,13 +394,16 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     }
   }
 
-  #stateChanged(replica: Replica): void {
+  #stateChanged(replica: Replica, truncateFrom: number): void {
     const isLeader = replica.core.role === 'leader';
     if (isLeader && !replica.wasLeader) this.counters.elections++;
     if (!isLeader && replica.wasLeader) {
       this.counters.leadershipsLost++;
       // What is committed will be applied here, and then its callers have their results: nothing about it is unknown.
-      this.#failWaits(replica, outcomeUnknown, replica.core.commitIndex);
+      // Unless one step both lost the leadership and replaced entries: what the commit index covers may be another's.
+      const { commitIndex } = replica.core;
+      const own = truncateFrom > 0 ? Math.min(commitIndex, truncateFrom - 1) : commitIndex;
+      this.#failWaits(replica, outcomeUnknown, own);
     }
     replica.wasLeader = isLeader;
     this.#transfers.stateChanged(replica);
