@@ -132,6 +132,13 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
     case 'E_NOT_DIRECTORY':
       return { meaning, next: ['give the directory itself'] };
     case 'E_IO':
+      if (inspection.cause === null) {
+        return {
+          meaning:
+            'nothing is known to be wrong. A host writes here, and gave up the segments each time before they were read',
+          next: ['look again under less load, or have the host make a checkpoint and look at that'],
+        };
+      }
       return { meaning, next: ['make it readable, then try again'] };
   }
 }

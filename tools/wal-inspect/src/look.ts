@@ -1,14 +1,13 @@
-// One look at a directory, which may be open in another process: while its lock is held, files come and go under the
-// reader, so a refusal is looked at again before it is believed.
+// One look at a directory, which may be open in another process: files come and go under the reader then, so a refusal
+// is believed only on evidence (motion.ts), however often that takes, up to a bound of time.
 
-import * as fs from 'node:fs';
 import {
   type Inspection,
   type InspectOptions,
   inspectDirectory,
-  lockName,
-  pathIn,
+  type Refusal,
 } from '@flotilla/wal';
+import { isLocked, markOf, standingOf } from './motion.ts';
 import type { Job } from './run.ts';
 
 export interface Look {
@@ -17,7 +16,9 @@ export interface Look {
   readonly isLive: boolean;
 }
 
-const triesOnLive = 3;
+/** A log that moves faster than it can be read for this long is given up on, without a word about its state. */
+const settleMsMax = 120_000;
+const pauseMsMax = 50;
 
 export interface LookOptions {
   readonly directory?: string;
@@ -28,16 +29,62 @@ export interface LookOptions {
 
 export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look> {
   const { directory = job.options.directory, onBatch, begin } = options;
+  const { clock } = job.world;
+  const startedMs = clock.monotonicMs();
+  /** Somebody wrote during the last look, also where the system does not tell of the lock. */
+  let isMoving = false;
+  const standings = new Set<string>();
   for (let attempt = 1; ; attempt++) {
     begin?.();
-    const isLive = isLocked(pathIn(directory, lockName));
+    const isHeld = isLocked(directory);
+    const isLive = isHeld || isMoving;
+    const before = await markOf(job, directory);
     const inspection = await new Promise<Inspection>((resolve) => {
       const how: InspectOptions = onBatch === undefined ? { isLive } : { isLive, onBatch };
       inspectDirectory(job.disk, directory, how, resolve);
     });
-    const mayPass = inspection.refusal !== null && isLive;
-    if (!mayPass || attempt === triesOnLive) return { inspection, isLive };
+    const { refusal, verdict } = inspection;
+    if (refusal === null && verdict !== 'torn') return { inspection, isLive };
+    isMoving = (await markOf(job, directory)) !== before;
+    if (!isLive && !isMoving && !isLocked(directory)) return { inspection, isLive };
+    const isLate = clock.monotonicMs() - startedMs > settleMsMax;
+    if (refusal === null) {
+      // Looked at as a log that is written, and it was: the tail is in the making.
+      if (isLate || (isLive && (isHeld || isMoving))) return { inspection, isLive };
+    } else {
+      const standing = await standingOf(job, directory, refusal);
+      if (standing !== null && standings.has(standing)) return { inspection, isLive };
+      if (standing !== null) standings.add(standing);
+      if (isLate) return { inspection: unsettled(inspection, directory, refusal, attempt), isLive };
+    }
+    await pause(attempt);
   }
+}
+
+/** Says only that nothing could be found out. */
+function unsettled(
+  inspection: Inspection,
+  directory: string,
+  last: Refusal,
+  looks: number,
+): Inspection {
+  const refusal: Refusal = {
+    reason: 'E_IO',
+    file: directory,
+    page: 0,
+    seq: 0,
+    summary: 'a running host changes it faster than it can be read',
+    evidence: [
+      `${looks} looks, each of which the files moved under; the last met ${last.reason} in ${last.file}, which proves nothing`,
+    ],
+  };
+  return { ...inspection, refusal, cause: null, verdict: 'refused' };
+}
+
+/** Short at first, and of uneven length, so as not to keep step with a log that rotates at regular intervals. */
+function pause(attempt: number): Promise<void> {
+  const ms = Math.min(pauseMsMax, attempt) * Math.random();
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /**
@@ -58,15 +105,4 @@ export function lookOnce(
       onBatch(segment, batch);
     },
   });
-}
-
-/** Whether somebody holds the flock, where the system tells (Linux); asking for the lock ourselves could refuse a host. */
-export function isLocked(path: string): boolean {
-  try {
-    const { ino } = fs.lstatSync(path);
-    const locks = fs.readFileSync('/proc/locks', 'latin1').split('\n');
-    return locks.some((line) => line.includes('FLOCK') && line.includes(`:${ino} `));
-  } catch {
-    return false;
-  }
 }
