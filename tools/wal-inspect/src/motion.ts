@@ -80,6 +80,12 @@ export async function standingOf(
   return `${what} ${countersOf(store)}`;
 }
 
+/** Whether STORE still counts a segment among the log: then what it holds is what it held. True where nobody can tell. */
+export async function isCounted(job: Job, directory: string, segId: number): Promise<boolean> {
+  const store = await storeOf(job, directory);
+  return 'refusal' in store || segId >= store.report.current.oldestSeg;
+}
+
 /** Whether somebody holds the flock, where the system tells (Linux); asking for the lock ourselves could refuse a host. */
 export function isLocked(directory: string): boolean {
   try {

@@ -22,8 +22,20 @@ export function placeLabel(place: Place): string {
   return `${segmentLabel(place.segId)}:${place.page}`;
 }
 
-/** Lines about the page, each with a heading of eight characters. */
-export async function describePage(job: Job, place: Place): Promise<string[]> {
+/** Reads of a page that a host may be writing, until it holds. */
+const readsMax = 20;
+const pauseMs = 10;
+
+/** Lines about the page, each with a heading of eight characters. `isLive`: a batch may be half written. */
+export async function describePage(job: Job, place: Place, isLive: boolean): Promise<string[]> {
+  for (let reads = 1; ; reads++) {
+    const lines = await describeOnce(job, place);
+    if (!isLive || reads === readsMax || !lines.some((line) => line.includes('BAD'))) return lines;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
+
+async function describeOnce(job: Job, place: Place): Promise<string[]> {
   const label = placeLabel(place);
   const path = pathIn(job.options.directory, segmentName(place.segId));
   const offset = place.page * pageBytes;

@@ -83,22 +83,38 @@ async function under(load: Load, use: () => Promise<void>): Promise<void> {
   }
 }
 
-/** The system's disk, where something else happens before each listing of the directory. */
-function disturbed(before: () => Promise<void>): World {
+/** The system's disk, where something else happens before each listing of the directory, or each opening of a file. */
+function disturbed(before: () => Promise<void>, which: 'list' | 'open' = 'list'): World {
   const world = createNodeWorld();
   const disk = new Proxy(world.disk, {
     get(target, key) {
       const value: unknown = Reflect.get(target, key);
-      if (key !== 'list') return typeof value === 'function' ? value.bind(target) : value;
+      if (key !== which) return typeof value === 'function' ? value.bind(target) : value;
       const list: Disk['list'] = (directory, callback) =>
         void before().then(() => target.list(directory, callback));
-      return list;
+      const open: Disk['open'] = (file, mode, callback) =>
+        void before().then(() => target.open(file, mode, callback));
+      return which === 'list' ? list : open;
     },
   });
   return { ...world, disk };
 }
 
-const damaged = /E_|CORRUPT|not opened|only up to/;
+const readers = [
+  ['verify'],
+  ['verify', '--index'],
+  ['explain'],
+  ['groups'],
+  ['group', '12'],
+  ['dump'],
+  ['ls'],
+  ['store'],
+  ['stats'],
+  ['tail'],
+  ['export'],
+  ['diff'],
+];
+const damaged = /E_|CORRUPT|CONFLICT|BAD|lost|not hold|not opened|only up to/;
 
 describe('a directory that a host writes', () => {
   it('changes while it is read: a log under load is never called damaged', {
@@ -109,10 +125,18 @@ describe('a directory that a host writes', () => {
     load.start();
     await under(load, async () => {
       for (let round = 0; round < 10; round++) {
-        for (const command of ['verify', 'explain', 'groups', 'dump', 'ls', 'store', 'stats']) {
-          const { code, text, errors } = await inspect([command, directory]);
+        for (const [command = '', ...rest] of readers) {
+          const more = command === 'diff' ? [directory, '--deep'] : rest;
+          const { code, text, errors } = await inspect([command, directory, ...more]);
           const said = [command, code, damaged.exec(text)?.[0] ?? '', errors];
           expect(said).toEqual([command, 0, '', '']);
+        }
+        const newest = fs.readdirSync(directory).filter((name) => /^0.*\.seg$/.test(name));
+        for (const name of newest.slice(-2)) {
+          const { code, errors } = await inspect(['carve', path.join(directory, name)]);
+          // Its name may have gone.
+          const isGone = !fs.existsSync(path.join(directory, name));
+          expect([code, isGone || errors === '']).toEqual([isGone ? code : 0, true]);
         }
       }
       expect(load.log.wal.counters.rotations).toBeGreaterThan(3);
@@ -131,6 +155,33 @@ describe('a directory that a host writes', () => {
       const { code, text } = await inspect(['verify', directory], world);
       expect([code, damaged.exec(text)]).toEqual([0, null]);
       expect(tries).toBe(31);
+    });
+  });
+
+  it('gives segments up between the look at the log and the reading of its entries: none is called lost', async () => {
+    const directory = tempDir();
+    const load = await Load.on(directory);
+    await under(load, async () => {
+      for (let i = 0; i < 3; i++) await load.rotate();
+      let opened = 0;
+      let quiet = 0;
+      const world = disturbed(async () => {
+        if (++opened > quiet && opened < quiet + 20 && opened % 4 === 0) await load.rotate();
+      }, 'open');
+      for (const argv of [
+        ['export', directory],
+        ['diff', directory, directory, '--deep'],
+        ['verify', directory, '--index'],
+      ]) {
+        // A look opens STORE twice, and each segment for its header and for its batches.
+        const segments = fs.readdirSync(directory).filter((name) => /^0.*\.seg$/.test(name));
+        quiet = (2 + 2 * segments.length) * (argv[0] === 'diff' ? 2 : 1);
+        opened = 0;
+        const { code, text, errors } = await inspect(argv, world);
+        const said = [argv[0], code, damaged.exec(text)?.[0] ?? '', errors];
+        expect(said).toEqual([argv[0], 0, '', '']);
+        expect(opened).toBeGreaterThan(quiet);
+      }
     });
   });
 

@@ -31,7 +31,10 @@ export interface IndexCheck {
   readonly bytes: number;
 }
 
-/** Reads every run of every group. Files are opened once each and closed at the end. */
+/** Descriptors kept open, however many segments there are. */
+const filesMax = 32;
+
+/** Reads every run of every group. A run whose file is not there any more is a fault of that run. */
 export function checkIndex(
   disk: Disk,
   directory: string,
@@ -41,7 +44,7 @@ export function checkIndex(
   callback: (error: IoError | null, check: IndexCheck) => void,
 ): void {
   const { groups } = index;
-  const files: (File | undefined)[] = [];
+  const files = new Map<number, File>();
   let buffer = new Uint8Array(64 * 1024);
   let runs = 0;
   let bytes = 0;
@@ -49,10 +52,14 @@ export function checkIndex(
   let wanted = 0;
 
   const finish = (error: IoError | null): void => {
-    const file = files.pop();
-    if (file !== undefined) disk.close(file, () => finish(error));
-    else if (files.length > 0) finish(error);
-    else callback(error, { runs, bytes });
+    const [first] = files;
+    if (first === undefined) return callback(error, { runs, bytes });
+    closeFile(first, () => finish(error));
+  };
+
+  const closeFile = ([segSlot, file]: readonly [number, File], done: () => void): void => {
+    files.delete(segSlot);
+    disk.close(file, done);
   };
 
   const next = (): void => {
@@ -66,18 +73,41 @@ export function checkIndex(
   };
 
   const open = (segSlot: number): void => {
-    const file = files[segSlot];
+    const file = files.get(segSlot);
     if (file !== undefined) return read(file);
+    const [first] = files;
+    if (first !== undefined && files.size >= filesMax) return closeFile(first, () => open(segSlot));
     const segment = segments[segSlot] as SegmentFile;
     disk.open(pathIn(directory, segment.name), 'read', (error, opened) => {
+      if (error?.code === 'ENOENT') {
+        tell(Math.max(index.foundFirst, wanted), 'its file is gone');
+        return advance(index.foundLast);
+      }
       if (error !== null) return finish(error);
-      files[segSlot] = opened;
+      files.set(segSlot, opened);
       read(opened);
     });
   };
 
+  const tell = (from: number, summary: string): void => {
+    const { foundLast, foundSegSlot, foundOffset } = index;
+    visit({
+      groupId: groups.groupId[slot] as number,
+      firstIndex: from,
+      lastIndex: foundLast,
+      segId: (segments[foundSegSlot] as SegmentFile).segId,
+      offset: foundOffset,
+      summary,
+    });
+  };
+
+  const advance = (last: number): void => {
+    wanted = last + 1;
+    next();
+  };
+
   const read = (file: File): void => {
-    const { foundFirst, foundLast, foundSegSlot, foundOffset, foundRecLen } = index;
+    const { foundFirst, foundLast, foundOffset, foundRecLen } = index;
     if (buffer.length < foundRecLen) buffer = new Uint8Array(foundRecLen);
     readFully(disk, file, buffer.subarray(0, foundRecLen), foundOffset, (error, length) => {
       if (error !== null) return finish(error);
@@ -88,19 +118,8 @@ export function checkIndex(
       const from = Math.max(foundFirst, wanted);
       const term = index.termOf(slot, from);
       const summary = faultOf(record, foundRecLen, { groupId, first: from, last: foundLast, term });
-      if (summary !== null) {
-        const { segId } = segments[foundSegSlot] as SegmentFile;
-        visit({
-          groupId,
-          firstIndex: from,
-          lastIndex: foundLast,
-          segId,
-          offset: foundOffset,
-          summary,
-        });
-      }
-      wanted = foundLast + 1;
-      next();
+      if (summary !== null) tell(from, summary);
+      advance(foundLast);
     });
   };
 

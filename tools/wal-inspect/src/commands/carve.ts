@@ -1,7 +1,9 @@
 // carve: the whole batches of one file, found page by page without STORE, header or order; runs of them are one line.
 
+import { dirname } from 'node:path';
 import { batchFlags, type CarvedBatch, type CarveEnd, carveFile, pageBytes } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
+import { isLocked } from '../motion.ts';
 import { statOf, withOpen } from '../read.ts';
 import type { Job } from '../run.ts';
 import { digits, hex32, segmentLabel } from '../text.ts';
@@ -27,6 +29,27 @@ export async function carve(job: Job): Promise<number> {
     out.error(`wal-inspect: ${path} is a ${stat.kind}, not a file`);
     return exitCodes.io;
   }
+  // While a host writes the file, a batch may be caught half written: what is broken was so before, too.
+  const isLive = isLocked(dirname(path));
+  const brokenBefore = new Set<string>();
+  const keyOf = ({ offset, header }: CarvedBatch): string => `${offset} ${header.hdrCrc}`;
+  const pass = (visit: (batch: CarvedBatch) => void): Promise<CarveEnd> =>
+    withOpen(
+      disk,
+      path,
+      (file) =>
+        new Promise<CarveEnd>((resolve, reject) => {
+          carveFile(disk, file, stat.bytes, visit, (error, found) =>
+            error === null ? resolve(found) : reject(error),
+          );
+        }),
+    );
+  if (isLive) {
+    await pass((batch) => {
+      if (!batch.isWhole) brokenBefore.add(keyOf(batch));
+    });
+  }
+  let writing = 0;
   let run: CarvedRun | null = null;
   let whole = 0;
   let broken = 0;
@@ -34,7 +57,12 @@ export async function carve(job: Job): Promise<number> {
     if (run !== null) out.line(options.json ? JSON.stringify(run) : runLine(run));
     run = null;
   };
-  const visit = ({ header, offset, length, isWhole }: CarvedBatch): void => {
+  const visit = (batch: CarvedBatch): void => {
+    const { header, offset, length, isWhole } = batch;
+    if (isLive && !isWhole && !brokenBefore.has(keyOf(batch))) {
+      writing++;
+      return;
+    }
     const page = offset / pageBytes;
     if (isWhole) whole++;
     else broken++;
@@ -66,24 +94,16 @@ export async function carve(job: Job): Promise<number> {
     run.endPage = page + (isWhole ? length / pageBytes : 1);
     if ((header.flags & batchFlags.carryOver) !== 0) run.carried++;
   };
-  const end = await withOpen(
-    disk,
-    path,
-    (file) =>
-      new Promise<CarveEnd>((resolve, reject) => {
-        carveFile(disk, file, stat.bytes, visit, (error, found) =>
-          error === null ? resolve(found) : reject(error),
-        );
-      }),
-  );
+  const end = await pass(visit);
   endRun();
   if (options.json) {
-    out.line(JSON.stringify({ whole, broken, ...end }));
+    out.line(JSON.stringify({ whole, broken, writing, ...end }));
   } else {
     out.line(
       `${digits(whole)} whole batches, ${digits(broken)} headers without a whole body; of ${digits(end.pages)} pages ` +
         `${digits(end.zeroPages)} hold zeros and ${digits(end.otherPages)} something else`,
     );
+    if (writing > 0) out.line(`${digits(writing)} more are being written`);
   }
   return broken > 0 ? exitCodes.corrupt : exitCodes.clean;
 }

@@ -16,7 +16,7 @@ interface Difference {
 }
 
 export async function diff(job: Job): Promise<number> {
-  const { out, options, disk } = job;
+  const { out, options } = job;
   const [a = '', b = ''] = options.arguments;
   const looks = [await lookAt(job, { directory: a }), await lookAt(job, { directory: b })] as const;
   const outcomes = looks.map(outcomeOf);
@@ -29,8 +29,8 @@ export async function diff(job: Job): Promise<number> {
   const left = groupsOf(0);
   const right = groupsOf(1);
   const readers = [
-    new RunReader(disk, a, looks[0].inspection),
-    new RunReader(disk, b, looks[1].inspection),
+    new RunReader(job, a, looks[0].inspection),
+    new RunReader(job, b, looks[1].inspection),
   ] as const;
   let conflicts = 0;
   let differences = 0;
@@ -118,9 +118,16 @@ async function firstPayloadThatDiffers(
 ): Promise<{ readonly index: number; readonly why: string } | null> {
   let index = Math.max(one.firstIndex, other.firstIndex);
   while (index <= until) {
-    const left = await a.at(one.slot, index);
-    const right = await b.at(other.slot, index);
-    if (left === null || right === null) return null;
+    const left = await a.at(one.groupId, index);
+    const right = await b.at(other.groupId, index);
+    if (left === null || right === null) {
+      // Compacted while this was read.
+      const [first, otherFirst] = [a, b].map((side) => side.rangeOf(one.groupId)?.first ?? 0);
+      const next = Math.max(first ?? 0, otherFirst ?? 0);
+      if (next <= index) return null;
+      index = next;
+      continue;
+    }
     const broken = left.broken ?? right.broken;
     if (broken !== null) return { index, why: `: ${broken}` };
     const to = Math.min(left.last, right.last, until);

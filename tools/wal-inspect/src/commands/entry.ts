@@ -11,7 +11,7 @@ import type { Job } from '../run.ts';
 import { digits, segmentLabel } from '../text.ts';
 
 export async function entry(job: Job): Promise<number> {
-  const { out, options, disk } = job;
+  const { out, options } = job;
   const groupId = numberArgument(options, 1, 'GROUP');
   const wanted = numberArgument(options, 2, 'INDEX');
   const older: string[] = [];
@@ -31,14 +31,13 @@ export async function entry(job: Job): Promise<number> {
   });
   const { inspection } = look;
   const { refusal } = inspection;
-  const reader = new RunReader(disk, options.directory, inspection);
-  const slot = reader.slotOf(groupId);
-  const run = await reader.at(slot, wanted);
+  const reader = new RunReader(job, options.directory, inspection);
+  const run = await reader.at(groupId, wanted);
   await reader.close();
   if (run === null) {
-    const { groups } = inspection.index;
-    const range = slot < 0 ? '' : `; the log has ${groups.first[slot]}..${groups.last[slot]}`;
-    const what = slot < 0 ? `no group ${groupId}` : `group ${groupId} has no index ${wanted}`;
+    const has = reader.rangeOf(groupId);
+    const range = has === null ? '' : `; the log has ${has.first}..${has.last}`;
+    const what = has === null ? `no group ${groupId}` : `group ${groupId} has no index ${wanted}`;
     const until = refusal === null ? '' : ` (read up to batch ${inspection.lastSeq})`;
     out.error(`wal-inspect: ${what}${range}${until}`);
     return refusal === null ? exitCodes.usage : outcomeOf(look).code;

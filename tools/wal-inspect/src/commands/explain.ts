@@ -40,8 +40,10 @@ export async function explain(job: Job): Promise<number> {
   if (around.seq > 0 && at !== null) {
     const begins = `begins at page ${around.page} and is whole`;
     lines.push(`page     ${placeLabel(at)} is inside batch ${around.seq}, which ${begins}`);
+  } else if (at !== null && wanted === null && look.isLive && refusal === null) {
+    lines.push(`page     ${placeLabel(at)} is where the next batch goes`);
   } else if (at !== null) {
-    lines.push(...(await describePage(job, at)));
+    lines.push(...(await describePage(job, at, look.isLive)));
   }
   const advice = adviceFor(look.inspection, options.directory, look.isLive);
   const evidence = refusal?.evidence ?? tail?.evidence ?? [];

@@ -14,16 +14,16 @@ function base64Of(bytes: Uint8Array): string {
 }
 
 export async function exportEntries(job: Job): Promise<number> {
-  const { out, options, disk } = job;
+  const { out, options } = job;
   const look = await lookAt(job);
   const { inspection } = look;
-  const reader = new RunReader(disk, options.directory, inspection);
+  const reader = new RunReader(job, options.directory, inspection);
   let broken = 0;
   const wanted = recoveredGroupsOf(inspection.index).filter(
     (group) => options.group === null || group.groupId === options.group,
   );
   for (const found of wanted) {
-    const { slot, ...group } = found;
+    const { slot: _slot, ...group } = found;
     out.line(
       JSON.stringify({ kind: 'group', ...group }, (_key, value: unknown) =>
         value instanceof Uint8Array ? hexOf(value) : value,
@@ -33,8 +33,14 @@ export async function exportEntries(job: Job): Promise<number> {
     let index = Math.max(group.firstIndex, options.indexes.from);
     const end = Math.min(group.lastIndex, options.indexes.to);
     while (index <= end) {
-      const run = await reader.at(slot, index);
-      if (run === null) break;
+      const run = await reader.at(groupId, index);
+      if (run === null) {
+        // Compacted while this was written.
+        const first = reader.rangeOf(groupId)?.first ?? 0;
+        if (first <= index) break;
+        index = first;
+        continue;
+      }
       const last = Math.min(run.last, end);
       if (run.broken !== null) {
         broken++;

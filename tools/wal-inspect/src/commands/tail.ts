@@ -4,12 +4,14 @@
 import * as fs from 'node:fs';
 import { batchHeaderBytes, LogFollower, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
+import { markOf } from '../motion.ts';
 import { payloadsOf } from '../payload.ts';
 import { recordJson, recordLines } from '../record-line.ts';
 import { eachRecord } from '../record-walk.ts';
 import type { Job } from '../run.ts';
 
 const pollMs = 200;
+const firstPollsMax = 1000;
 
 export async function tail(job: Job): Promise<number> {
   const { out, options, signal } = job;
@@ -23,7 +25,15 @@ export async function tail(job: Job): Promise<number> {
   const tell = (lines: string[]): void => {
     for (const line of lines) out.line(line);
   };
+  let previous: { readonly seq: number; readonly epoch: number } | null = null;
   const onBatch = (segment: SegmentFile, batch: ScannedBatch): void => {
+    const expected = previous === null ? batch.seq : previous.seq + 1;
+    // An opening may count on behind what it dropped.
+    if (batch.seq > expected && batch.epoch === previous?.epoch)
+      out.error(
+        `wal-inspect: batches ${expected}..${batch.seq - 1} were given up or cannot be read`,
+      );
+    previous = { seq: batch.seq, epoch: batch.epoch };
     const start = batch.at + batchHeaderBytes;
     const { offset, seq, flags } = batch;
     const facts = { segId: segment.segId, offset, seq, flags };
@@ -41,7 +51,7 @@ export async function tail(job: Job): Promise<number> {
   };
   const follower = new LogFollower(job.disk, options.directory, onBatch);
   const poll = (): Promise<Error | null> => new Promise((resolve) => follower.poll(resolve));
-  const failed = await poll();
+  const failed = await firstPoll(job, poll);
   if (failed !== null) {
     out.error(`wal-inspect: ${failed.message}`);
     return exitCodes.io;
@@ -59,6 +69,17 @@ export async function tail(job: Job): Promise<number> {
     }
   }
   return exitCodes.clean;
+}
+
+/** A running host may give the newest segment up between two steps of the first poll: that is tried again. */
+async function firstPoll(job: Job, poll: () => Promise<Error | null>): Promise<Error | null> {
+  const { directory } = job.options;
+  for (let attempt = 1; ; attempt++) {
+    const before = await markOf(job, directory);
+    const error = await poll();
+    const hasMoved = error !== null && (await markOf(job, directory)) !== before;
+    if (!hasMoved || attempt === firstPollsMax) return error;
+  }
 }
 
 function waitAWhile(signal: AbortSignal): Promise<void> {
