@@ -9,16 +9,20 @@ import {
   sectorBytes,
   settleWrite,
 } from './disk-tree.ts';
+import type { PageStore } from './page-store.ts';
 import type { SimRng } from './sim-rng.ts';
 
 /**
- * `zeros`: the file has grown as the write would have made it, but holds zeros there. `sectors`: only those 512-byte
- * sectors of the write (counted from 0) got to the disk; `extended`: the file has the full length all the same.
+ * `zeros`: the file has grown as the write would have made it, but holds zeros there. `stale`: it has grown, and holds
+ * what those blocks held before, as part of another file of this disk: bytes whose checksums may well be right.
+ * `sectors`: only those 512-byte sectors of the write (counted from 0) got to the disk; `extended`: the file has the full
+ * length all the same.
  */
 export type WriteOutcome =
   | 'lost'
   | 'kept'
   | 'zeros'
+  | 'stale'
   | { readonly sectors: (sector: number) => boolean; readonly extended: boolean };
 
 export interface CrashPolicy {
@@ -32,8 +36,18 @@ export interface CrashWeights {
   readonly kept?: number;
   readonly torn?: number;
   readonly zeros?: number;
+  readonly stale?: number;
   /** Chance that a change of names survives, default 0.5. */
   readonly nameKept?: number;
+}
+
+/** What became of the pending writes of crashes. Growing with zeros or stale bytes where nothing grows counts as lost. */
+export interface CrashCounts {
+  lost: number;
+  kept: number;
+  torn: number;
+  zeros: number;
+  stale: number;
 }
 
 /** Nothing that was not synced survives. */
@@ -47,13 +61,15 @@ export function randomCrash(weights: CrashWeights = {}): CrashPolicy {
   const kept = weights.kept ?? 1;
   const torn = weights.torn ?? 1;
   const zeros = weights.zeros ?? 0.5;
+  const stale = weights.stale ?? 0.25;
   const nameKept = weights.nameKept ?? 0.5;
   return {
     write(write, rng) {
-      const draw = rng.float() * (lost + kept + torn + zeros);
+      const draw = rng.float() * (lost + kept + torn + zeros + stale);
       if (draw < lost) return 'lost';
       if (draw < lost + kept) return 'kept';
-      return draw < lost + kept + torn ? drawTear(write, rng) : 'zeros';
+      if (draw < lost + kept + torn) return drawTear(write, rng);
+      return draw < lost + kept + torn + zeros ? 'zeros' : 'stale';
     },
     name: (_change, rng) => rng.chance(nameKept),
   };
@@ -87,11 +103,22 @@ function drawTear(write: PendingWrite, rng: SimRng): WriteOutcome {
   return { sectors: (sector) => chosen[sector] === true, extended };
 }
 
-/** The power cut: afterwards current and durable state are one, and nothing is pending. */
-export function applyCrash(tree: DiskTree, policy: CrashPolicy, rng: SimRng): void {
+/** The power cut: afterwards current and durable state are one, and nothing is pending. Adds to `counts`. */
+export function applyCrash(
+  tree: DiskTree,
+  policy: CrashPolicy,
+  rng: SimRng,
+  counts: CrashCounts = { lost: 0, kept: 0, torn: 0, zeros: 0, stale: 0 },
+): void {
   const inodes = tree.inodes();
+  // Blocks that a file grows into may hold anything that this disk held before.
+  const former = inodes
+    .filter(({ durable }) => durable.bytes > 0)
+    .map((inode) => inode.durable.clone());
   for (const inode of inodes) {
-    for (const write of inode.pending) applyOutcome(inode, write, policy.write(write, rng));
+    for (const write of inode.pending) {
+      counts[applyOutcome(inode, write, policy.write(write, rng), former, rng)] += 1;
+    }
     inode.pending = [];
     inode.current = inode.durable.clone();
   }
@@ -100,14 +127,42 @@ export function applyCrash(tree: DiskTree, policy: CrashPolicy, rng: SimRng): vo
   for (const inode of inodes) inode.entries = new Map(inode.durableEntries);
 }
 
-function applyOutcome(inode: Inode, write: PendingWrite, outcome: WriteOutcome): void {
-  if (outcome === 'lost') return;
-  if (outcome === 'kept') return settleWrite(inode, write);
-  if (write.kind === 'truncate') return;
-  if (outcome === 'zeros') return inode.durable.extend(write.end);
+/** Answers what it comes to. */
+function applyOutcome(
+  inode: Inode,
+  write: PendingWrite,
+  outcome: WriteOutcome,
+  former: readonly PageStore[],
+  rng: SimRng,
+): keyof CrashCounts {
+  if (outcome === 'lost') return 'lost';
+  if (outcome === 'kept') {
+    settleWrite(inode, write);
+    return 'kept';
+  }
+  if (write.kind === 'truncate') return 'lost';
+  const { durable } = inode;
+  if (outcome === 'zeros' || outcome === 'stale') {
+    const before = durable.bytes;
+    if (write.end <= before) return 'lost';
+    durable.extend(write.end);
+    if (outcome === 'stale' && former.length > 0) growStale(durable, before, rng.pick(former), rng);
+    return outcome;
+  }
   for (let at = 0; at < write.bytes.length; at += sectorBytes) {
     if (!outcome.sectors(at / sectorBytes)) continue;
-    inode.durable.write(write.offset + at, write.bytes.subarray(at, at + sectorBytes));
+    durable.write(write.offset + at, write.bytes.subarray(at, at + sectorBytes));
   }
-  if (outcome.extended) inode.durable.extend(write.end);
+  if (outcome.extended) durable.extend(write.end);
+  return 'torn';
+}
+
+/** Fills whole sectors behind `before` with what another file holds, at the same offset or from its beginning. */
+function growStale(durable: PageStore, before: number, source: PageStore, rng: SimRng): void {
+  const from = Math.ceil(before / sectorBytes) * sectorBytes;
+  const count = durable.bytes - from;
+  if (count <= 0) return;
+  const bytes = new Uint8Array(count);
+  source.read(bytes, rng.chance(0.5) && source.bytes > from ? from : 0);
+  durable.write(from, bytes);
 }

@@ -209,13 +209,12 @@ function drawFault(
       return links.length === 0 ? null : { kind, shape, links };
     }
     case 'clog':
-      return { kind, links: linksOf(host, hosts) };
+      return { kind, links: drawLinks(rng, host, hosts) };
     case 'badLinks': {
       const latencyMs = rng.logBetween(1, 200);
       const resetChance = rng.chance(0.5) ? rng.float() * 0.02 : 0;
       const latencyUs = [latencyMs * 100, latencyMs * 2000] as const;
-      const links = rng.chance(0.5) ? linksOf(host, hosts) : allLinks(hosts);
-      return { kind, links, options: { latencyUs, resetChance } };
+      return { kind, links: drawLinks(rng, host, hosts), options: { latencyUs, resetChance } };
     }
     case 'reset': {
       const other = rng.pick(hosts);
@@ -241,7 +240,8 @@ function drawFault(
 /** From "nearly everything is lost" to "nearly everything survives", and all between. */
 function drawWeights(rng: SimRng): CrashWeights {
   const weight = (): number => rng.float() ** 2;
-  return { lost: weight(), kept: weight(), torn: weight(), zeros: weight(), nameKept: rng.float() };
+  const [lost, kept, torn, zeros, stale] = [weight(), weight(), weight(), weight(), weight()];
+  return { lost, kept, torn, zeros, stale, nameKept: rng.float() };
 }
 
 /** Hosts are clogged one by one and unclogged in another order. */
@@ -274,6 +274,23 @@ function limitDown(windows: readonly FaultWindow[], downMax: number): FaultWindo
     down.push(window);
     return true;
   });
+}
+
+/** All links of a host or of everybody, or only one direction: from the host, to it, or a single link. */
+function drawLinks(rng: SimRng, host: string, hosts: readonly string[]): readonly LinkName[] {
+  const all = allLinks(hosts);
+  switch (rng.pick(['host', 'host', 'everybody', 'from', 'to', 'single'] as const)) {
+    case 'host':
+      return linksOf(host, hosts);
+    case 'everybody':
+      return all;
+    case 'from':
+      return all.filter(([from]) => from === host);
+    case 'to':
+      return all.filter(([, to]) => to === host);
+    case 'single':
+      return all.length === 0 ? [] : [rng.pick(all)];
+  }
 }
 
 function linksOf(host: string, hosts: readonly string[]): LinkName[] {

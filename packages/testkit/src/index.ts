@@ -44,6 +44,7 @@ export type { InvariantId, Violation } from './cluster/violation.ts';
 export {
   applyCrash,
   type CrashPolicy,
+  type CrashCounts,
   type CrashWeights,
   crashAfterOrder,
   crashWithout,

@@ -21,7 +21,7 @@ import type {
 import { AssertionFailure } from '@flotilla/io';
 import { crc32 } from '@flotilla/codec';
 import { assertUnchanged, concatenate } from './byte-runs.ts';
-import { applyCrash, type CrashPolicy, randomCrash } from './disk-crash.ts';
+import { applyCrash, type CrashCounts, type CrashPolicy, randomCrash } from './disk-crash.ts';
 import {
   type DiskCall,
   type DiskLatency,
@@ -70,6 +70,8 @@ export class SimDisk implements Disk {
   readonly surgery: DiskSurgery;
   /** Calls so far, newest last, up to `callLogMax`. */
   readonly callLog: DiskCall[] = [];
+  /** What became of pending writes, over all power cuts. */
+  readonly crashCounts: CrashCounts = { lost: 0, kept: 0, torn: 0, zeros: 0, stale: 0 };
   /** Every changing operation answers EROFS. */
   readOnly = false;
   /** Room for content in bytes; may change at any time. */
@@ -182,7 +184,7 @@ export class SimDisk implements Disk {
   /** The power goes: unsynced data and names survive as the policy says; files and locks of the process are gone. */
   crash(policy: CrashPolicy = randomCrash()): void {
     this.#landInFlight();
-    applyCrash(this.#tree, policy, this.#rng.fork(`crash ${this.#life}`));
+    applyCrash(this.#tree, policy, this.#rng.fork(`crash ${this.#life}`), this.crashCounts);
     this.#endLife();
   }
 

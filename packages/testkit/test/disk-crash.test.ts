@@ -60,7 +60,7 @@ describe('a power cut', () => {
     expect(sim.image().paths()).toEqual(['/g']);
   });
 
-  test('each write is lost, kept, torn by sector, or leaves zeros; a later one may survive an earlier one', () => {
+  test('each write is lost, kept, torn by sector, or leaves zeros or what its blocks held before; a later one may survive an earlier one', () => {
     const firsts = new Set<string>();
     const seconds = new Set<string>();
     let laterSurvivedAlone = 0;
@@ -81,9 +81,33 @@ describe('a power cut', () => {
       if (sectors[0] === 1 && sectors[1] === 1 && sectors[2] === 3) laterSurvivedAlone += 1;
     }
     expect([...firsts].sort()).toEqual(['1 1', '1 2', '2 1', '2 2']);
-    // Absent, whole, torn with and without its full length, zeros.
-    expect([...seconds].sort()).toEqual(['- -', '0 0', '0 3', '3 -', '3 0', '3 3']);
+    // Absent, whole, torn with and without its full length, zeros, stale.
+    // Stale bytes are those of the file's own beginning here: it is the only one.
+    expect([...seconds].sort()).toEqual(['- -', '0 0', '0 3', '1 1', '3 -', '3 0', '3 3']);
     expect(laterSurvivedAlone).toBeGreaterThan(0);
+  });
+
+  test('a file that grows may hold whole sectors of another file, and what it held before stays', () => {
+    const outcomes = new Set<string>();
+    for (let seed = 0; seed < 40; seed++) {
+      const { sim, disk } = syncedFile(seed);
+      const other = disk.open('/other', 'create');
+      disk.write(other, 0, filled(5000, 7));
+      disk.datasync(other);
+      disk.syncDir('/');
+      const file = disk.open('/f', 'write');
+      disk.write(file, 0, filled(512, 2));
+      disk.write(file, 2048, filled(1024, 3));
+      sim.crash(randomCrash({ lost: 0, kept: 0, torn: 0, zeros: 0, stale: 1 }));
+      const after = sim.surgery.read('/f');
+      expect(after.subarray(0, 2048)).toEqual(filled(2048, 1));
+      expect(after.length).toBe(3072);
+      const grown = new Set(after.subarray(2048));
+      expect(grown.size).toBe(1);
+      outcomes.add([...grown].join());
+      expect(sim.crashCounts).toEqual({ lost: 1, kept: 0, torn: 0, zeros: 0, stale: 1 });
+    }
+    expect([...outcomes].sort()).toEqual(['1', '7']);
   });
 
   test('a datasync covers what had completed when it was asked for, and nothing later', () => {

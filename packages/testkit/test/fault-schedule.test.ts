@@ -51,6 +51,26 @@ describe('drawFaultSchedule', () => {
     expect([...shapes].sort()).toEqual([...partitionShapes].sort());
   });
 
+  test('links get slow, lossy or clogged all together, around one host, and in one direction only', () => {
+    for (const kind of ['badLinks', 'clog'] as const) {
+      const shapes = new Set<string>();
+      for (const { windows } of drawn(100, { kinds: [kind] })) {
+        for (const { fault } of windows) {
+          if (fault.kind !== 'badLinks' && fault.kind !== 'clog') continue;
+          const names = new Set(fault.links.map(([from, to]) => from + to));
+          const oneWay = fault.links.filter(([from, to]) => !names.has(to + from));
+          shapes.add(`${fault.links.length} links, ${oneWay.length} in one direction`);
+        }
+      }
+      expect([...shapes].sort()).toEqual([
+        '1 links, 1 in one direction',
+        '20 links, 0 in one direction',
+        '4 links, 4 in one direction',
+        '8 links, 0 in one direction',
+      ]);
+    }
+  });
+
   test('a seed has a subset of the kinds: some runs are quiet, some have a single kind', () => {
     const counts = drawn(300, { kindChance: 0.2 }).map(
       ({ windows }) => new Set(windows.map(({ fault }) => fault.kind)).size,

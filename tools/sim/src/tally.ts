@@ -10,7 +10,7 @@ const writesMin = 500;
 
 /**
  * Of every hundred seeds of config `default`, about half of what they do: noticed where a kind of fault, or what should
- * follow from it, has ceased to happen. Rare things have a floor over more seeds (`rareFloors`).
+ * follow from it, has ceased to happen. Rare things have theirs over more seeds (`rareFloors`).
  */
 const floorsPerHundred: Partial<Totals> = {
   acknowledgedWrites: 80_000,
@@ -27,15 +27,33 @@ const floorsPerHundred: Partial<Totals> = {
   leaders: 900,
   truncatedSuffixes: 50,
   carriedBatches: 120,
+  cleanStops: 30,
   partitions: 180,
+  oneWayPartitions: 50,
   connectionResets: 200,
+  clogs: 250,
+  badLinks: 200,
+  pauses: 150,
+  slowDisks: 200,
+  diskStalls: 150,
+  syncErrors: 20,
+  writeErrors: 20,
+  shortWrites: 150,
+  clockDrifts: 120,
+  wallJumps: 80,
+  writesLost: 250,
+  writesKept: 80,
+  writesTorn: 60,
+  writesZeroed: 15,
+  writesStale: 8,
   lateCopies: 20_000,
   recoveriesChecked: 180,
   votesProbed: 1500,
   walReads: 50_000,
   appendsQueued: 1000,
 };
-const rareFloors: Partial<Totals> = { tornTails: 1, refusedOpenings: 1 };
+/** Of every thousand seeds. */
+const rareFloors: Partial<Totals> = { tornTails: 25, refusedOpenings: 15 };
 
 /** Fewer seeds than this are not held against the floors. */
 const seedsForFloors = 100;
@@ -71,10 +89,15 @@ export class Tally {
 
   get #belowFloors(): string[] {
     if (this.#config !== 'default' || this.#seeds < seedsForFloors) return [];
-    const floors: Partial<Totals> = this.#seeds >= 10 * seedsForFloors ? { ...rareFloors } : {};
-    for (const [name, perHundred] of Object.entries(floorsPerHundred)) {
-      floors[name as keyof Totals] = Math.floor((perHundred * this.#seeds) / 100);
-    }
+    const floors: Partial<Totals> = {};
+    const add = (of: Partial<Totals>, seeds: number): void => {
+      if (this.#seeds < seeds) return;
+      for (const [name, count] of Object.entries(of)) {
+        floors[name as keyof Totals] = Math.floor((count * this.#seeds) / seeds);
+      }
+    };
+    add(floorsPerHundred, seedsForFloors);
+    add(rareFloors, 10 * seedsForFloors);
     return belowFloors(this.#totals, floors);
   }
 

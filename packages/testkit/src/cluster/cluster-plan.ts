@@ -478,7 +478,8 @@ function missing(
   };
   // A power cut in a write may never come to its write.
   if (!has('kill', 'powerCut')) {
-    const weights = { lost: rng.float(), kept: rng.float(), torn: rng.float(), zeros: rng.float() };
+    const [lost, kept, torn, zeros] = [rng.float(), rng.float(), rng.float(), rng.float()];
+    const weights = { lost, kept, torn, zeros, stale: rng.float() };
     added.push({ ...span(), fault: { kind: 'powerCut', host: rng.pick(names), weights } });
   }
   if (!has('cut')) {

@@ -5,6 +5,7 @@
 // steps, or a run that did not come to its end, is a violation of T1 or C2, never a pass.
 
 import { FaultInjector } from '../fault-injector.ts';
+import type { FaultWindow } from '../fault-schedule.ts';
 import { checkLinearizable } from '../linearizability.ts';
 import { describeRegisterOperation, HistoryRecorder, registerModel } from '../register-model.ts';
 import type { SimHost } from '../sim-world.ts';
@@ -16,7 +17,7 @@ import { type ClusterPlan, hostName } from './cluster-plan.ts';
 import { Healing } from './heal.ts';
 import { Ledger } from './ledger.ts';
 import { Monitor } from './monitor.ts';
-import { newTotals, type Totals } from './totals.ts';
+import { faultTotals, newTotals, type Totals } from './totals.ts';
 import { type Violation, ViolationLog } from './violation.ts';
 import { Witness } from './witness.ts';
 
@@ -151,6 +152,7 @@ class ClusterRun {
     await this.#until(isHealed, healUsMax);
     if (!isHealed()) this.#violations.report('T1', 'healing did not come to an end');
     for (const host of this.#hosts) host.onDown();
+    this.#countCrashes();
     if (this.#violations.first === null) checkHistory(this.#history, this.#violations);
   }
 
@@ -174,15 +176,37 @@ class ClusterRun {
     return () => isDone;
   }
 
+  #countCrashes(): void {
+    const { totals } = this.#context;
+    for (const { sim } of this.#hosts) {
+      const { lost, kept, torn, zeros, stale } = sim.disk.crashCounts;
+      totals.writesLost += lost;
+      totals.writesKept += kept;
+      totals.writesTorn += torn;
+      totals.writesZeroed += zeros;
+      totals.writesStale += stale;
+    }
+  }
+
   #undoFaults(): void {
     this.#injector.healAll();
     for (const { sim } of this.#hosts) sim.disk.clearFaults();
     const { totals } = this.#context;
     const { installed } = this.#injector;
-    totals.partitions += installed.get('cut') ?? 0;
-    totals.connectionResets += (installed.get('reset') ?? 0) + (installed.get('silentBreak') ?? 0);
-    for (const count of installed.values()) totals.faultWindows += count;
+    for (const [kind, count] of installed) {
+      totals.faultWindows += count;
+      const name = faultTotals[kind];
+      if (name !== null) totals[name] += count;
+    }
+    totals.oneWayPartitions += this.#plan.faults.windows.filter(isOneWayCut).length;
   }
+}
+
+/** Whether some link is cut in one direction only. */
+function isOneWayCut({ fault }: FaultWindow): boolean {
+  if (fault.kind !== 'cut') return false;
+  const names = new Set(fault.links.map(([from, to]) => `${from}>${to}`));
+  return fault.links.some(([from, to]) => !names.has(`${to}>${from}`));
 }
 
 /** C2: what clients saw is linearizable, key by key. A search without a verdict counts as a violation. */

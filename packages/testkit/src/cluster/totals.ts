@@ -1,6 +1,8 @@
 // What happened in a run, counted: a run that saw no fault and acknowledged nothing proves nothing, so the counts are
 // printed and held above floors.
 
+import type { FaultKind } from '../fault-schedule.ts';
+
 export const totalNames = [
   'acknowledgedWrites',
   'acknowledgedReads',
@@ -26,7 +28,23 @@ export const totalNames = [
   'carriedBatches',
   'faultWindows',
   'partitions',
+  'oneWayPartitions',
   'connectionResets',
+  'clogs',
+  'badLinks',
+  'pauses',
+  'slowDisks',
+  'diskStalls',
+  'syncErrors',
+  'writeErrors',
+  'shortWrites',
+  'clockDrifts',
+  'wallJumps',
+  'writesLost',
+  'writesKept',
+  'writesTorn',
+  'writesZeroed',
+  'writesStale',
   'lateCopies',
   'recoveriesChecked',
   'votesProbed',
@@ -38,6 +56,26 @@ export const totalNames = [
 ] as const;
 export type TotalName = (typeof totalNames)[number];
 export type Totals = Record<TotalName, number>;
+
+/** Windows of a kind of fault as they are counted; ends of processes are counted where they strike. */
+export const faultTotals: Readonly<Record<FaultKind, TotalName | null>> = {
+  kill: null,
+  powerCut: null,
+  powerCutInWrite: null,
+  cut: 'partitions',
+  clog: 'clogs',
+  badLinks: 'badLinks',
+  reset: 'connectionResets',
+  silentBreak: 'connectionResets',
+  pause: 'pauses',
+  slowDisk: 'slowDisks',
+  diskStall: 'diskStalls',
+  syncError: 'syncErrors',
+  writeError: 'writeErrors',
+  shortWrite: 'shortWrites',
+  clockRate: 'clockDrifts',
+  wallJump: 'wallJumps',
+};
 
 export function newTotals(): Totals {
   return Object.fromEntries(totalNames.map((name) => [name, 0])) as Totals;
