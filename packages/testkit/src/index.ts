@@ -20,13 +20,12 @@ export {
   type SetOperation,
   type SetOutput,
 } from './checkers/set-checker.ts';
+export { type ClusterConfig, clusterConfigs } from './cluster/cluster-config.ts';
 export {
   type ClientOperation,
   type ClientPlan,
-  type ClusterConfig,
   type ClusterPlan,
   type ClusterTuning,
-  clusterConfigs,
   drawClusterPlan,
   type GroupPlan,
   type HostPlan,

@@ -65,6 +65,19 @@ describe('the simulated cluster', () => {
     deadlineMs,
   );
 
+  test(
+    'ends a process at last where every planned crash met a host that was down',
+    async () => {
+      const plan = drawClusterPlan(9, 'default');
+      const windows = plan.faults.windows.filter(({ fault }) => fault.kind === 'cut');
+      const quiet = { ...plan, faults: { ...plan.faults, windows }, stops: [] };
+      const { verdict, totals } = await runCluster(quiet);
+      expect(verdict).toBe('pass');
+      expect([totals.crashes, totals.powerCuts, totals.restarts]).toEqual([1, 1, 1]);
+    },
+    deadlineMs,
+  );
+
   test('a plan is plain data and a function of its seed', () => {
     const plan = drawClusterPlan(77, 'storm');
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);

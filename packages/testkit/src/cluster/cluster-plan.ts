@@ -2,7 +2,9 @@
 // and kept as plain data: hosts, groups, tuning, every client's operations, the faults. A failing plan can be written
 // down, changed by hand, and made smaller by leaving faults, operations or groups out.
 
+import type { CrashWeights } from '../disk-crash.ts';
 import { type DiskLatency, defaultDiskLatency } from '../disk-faults.ts';
+import { type ClusterConfig, type CommandSizes, clusterConfigs } from './cluster-config.ts';
 import {
   drawFaultSchedule,
   type FaultKind,
@@ -71,6 +73,12 @@ export interface StopPlan {
   readonly downUs: number;
 }
 
+export interface LastCrash {
+  readonly order: readonly string[];
+  readonly downUs: number;
+  readonly weights: CrashWeights;
+}
+
 export interface ClusterPlan {
   readonly seed: number;
   readonly config: string;
@@ -79,6 +87,11 @@ export interface ClusterPlan {
   readonly tuning: ClusterTuning;
   readonly clients: readonly ClientPlan[];
   readonly faults: FaultSchedule;
+  /**
+   * Behind the others, where none of them ended a process: the one that they had planned for may have been down already,
+   * closed in good order. Strikes the first host of `order` that runs. Null: the config needs no crash.
+   */
+  readonly lastCrash: LastCrash | null;
   /** Times count from the first fault's possible time, as those of `faults`. */
   readonly stops: readonly StopPlan[];
   readonly networkMode: 'frame' | 'byte';
@@ -91,177 +104,6 @@ export interface ClusterPlan {
   /** Quiet time before the first fault. */
   readonly warmupUs: number;
 }
-
-/** What a named config leaves to chance, as ranges; pairs are drawn with a uniform logarithm. */
-export interface ClusterConfig {
-  readonly name: string;
-  readonly says: string;
-  readonly hosts: readonly [number, number];
-  readonly groups: readonly [number, number];
-  readonly clients: readonly [number, number];
-  /** Writes and reads a second of all clients together, before waiting and retries. */
-  readonly operationsPerSecond: number;
-  readonly faultSeconds: number;
-  readonly faultKinds: readonly FaultKind[];
-  readonly kindChance: number;
-  /** Mean time between faults of one kind; default from one second to half the run. */
-  readonly betweenUs?: readonly [number, number];
-  /** At least one crash and one partition, whatever was drawn. */
-  readonly needsCrashAndCut: boolean;
-  /** Chance of a group to have fewer members than there are hosts. */
-  readonly smallGroupChance: number;
-  /** Chance of tiny windows and messages. */
-  readonly tinyChance: number;
-  readonly byteModeChance: number;
-  /** Chance of an operation to be a burst of that many writes; absent = none. */
-  readonly bursts?: { readonly chance: number; readonly count: readonly [number, number] };
-  /** Sizes of commands; absent = left to chance. */
-  readonly sizes?: CommandSizes;
-  /** Longest time of a sync; default from a quick disk to one that is nearly always in the middle of one. */
-  readonly syncUs?: readonly [number, number];
-}
-
-/** Mostly below 128 bytes, mostly below 1 KiB, mostly above. */
-export type CommandSizes = 'small' | 'mixed' | 'large';
-
-const allKinds: readonly FaultKind[] = [
-  'kill',
-  'powerCut',
-  'powerCutInWrite',
-  'cut',
-  'clog',
-  'badLinks',
-  'reset',
-  'silentBreak',
-  'pause',
-  'slowDisk',
-  'diskStall',
-  'syncError',
-  'writeError',
-  'shortWrite',
-  'clockRate',
-  'wallJump',
-];
-
-const base: ClusterConfig = {
-  name: 'default',
-  says: '3-5 hosts, up to 16 groups, any faults, at least one crash and one partition',
-  hosts: [3, 5],
-  groups: [1, 16],
-  clients: [4, 10],
-  operationsPerSecond: 120,
-  faultSeconds: 20,
-  faultKinds: allKinds,
-  kindChance: 0.5,
-  needsCrashAndCut: true,
-  smallGroupChance: 0.15,
-  tinyChance: 0.4,
-  byteModeChance: 0.1,
-};
-
-const configs: readonly ClusterConfig[] = [
-  base,
-  {
-    ...base,
-    name: 'three',
-    says: '3 hosts with 8 groups of 3: the one that the speed of the simulator is measured with',
-    hosts: [3, 3],
-    groups: [8, 8],
-    clients: [6, 6],
-    smallGroupChance: 0,
-  },
-  {
-    ...base,
-    name: 'wide',
-    says: '3-5 hosts, 16-64 groups',
-    groups: [16, 64],
-    operationsPerSecond: 200,
-    faultSeconds: 15,
-  },
-  {
-    ...base,
-    name: 'long',
-    says: '120 seconds of faults',
-    faultSeconds: 120,
-    operationsPerSecond: 60,
-  },
-  {
-    ...base,
-    name: 'solo',
-    says: 'groups of one and two members, crashes and failing disks',
-    hosts: [3, 3],
-    groups: [3, 8],
-    smallGroupChance: 0.9,
-    faultKinds: [
-      'kill',
-      'powerCut',
-      'powerCutInWrite',
-      'slowDisk',
-      'diskStall',
-      'syncError',
-      'writeError',
-      'shortWrite',
-    ],
-    kindChance: 0.7,
-  },
-  {
-    ...base,
-    name: 'storm',
-    says: 'elections all the time: cuts, pauses, kills at short intervals, tiny windows',
-    groups: [1, 4],
-    faultKinds: [
-      'kill',
-      'powerCut',
-      'powerCutInWrite',
-      'cut',
-      'clog',
-      'reset',
-      'silentBreak',
-      'pause',
-      'badLinks',
-    ],
-    kindChance: 0.7,
-    tinyChance: 0.7,
-  },
-  {
-    ...base,
-    name: 'cuts',
-    says: 'power cuts in the middle of large writes, again and again',
-    hosts: [3, 3],
-    groups: [1, 4],
-    clients: [8, 16],
-    operationsPerSecond: 200,
-    faultKinds: ['powerCutInWrite', 'slowDisk'],
-    kindChance: 1,
-    betweenUs: [300_000, 2_000_000],
-    sizes: 'large',
-    syncUs: [20_000, 200_000],
-  },
-  {
-    ...base,
-    name: 'overload',
-    says: 'bursts of far more writes than the hosts let in, slow disks, tiny windows',
-    groups: [1, 8],
-    clients: [6, 12],
-    operationsPerSecond: 60,
-    faultSeconds: 8,
-    tinyChance: 0.9,
-    syncUs: [5000, 100_000],
-    bursts: { chance: 0.5, count: [10, 300] },
-  },
-  {
-    ...base,
-    name: 'calm',
-    says: 'no faults at all',
-    faultKinds: [],
-    needsCrashAndCut: false,
-    faultSeconds: 10,
-  },
-];
-
-export const clusterConfigs: ReadonlyMap<string, ClusterConfig> = new Map(
-  configs.map((config) => [config.name, config]),
-);
 
 const second = 1_000_000;
 const kib = 1024;
@@ -291,6 +133,7 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     clients: drawClients(rng.fork('clients'), config, groups, tuning, warmupUs),
     stops: drawStops(rng.fork('stops'), config, hosts),
     faults: drawFaults(rng.fork('faults'), config, hosts, disk),
+    lastCrash: config.needsCrashAndCut ? drawLastCrash(rng.fork('last crash'), hosts) : null,
     networkMode: shape.chance(config.byteModeChance) ? 'byte' : 'frame',
     chaosOrder: shape.chance(0.5),
     forbidAmbient: shape.chance(0.1),
@@ -463,6 +306,16 @@ function bounded(window: FaultWindow, slownessMax: number): FaultWindow {
   return { ...window, fault: { ...fault, slowness: slownessMax } };
 }
 
+function drawLastCrash(rng: SimRng, hosts: readonly HostPlan[]): LastCrash {
+  const order = rng.shuffle(hosts.map(({ id }) => hostName(id)));
+  return { order, downUs: rng.logBetween(10_000, second), weights: drawWeights(rng) };
+}
+
+function drawWeights(rng: SimRng): CrashWeights {
+  const [lost, kept, torn, zeros] = [rng.float(), rng.float(), rng.float(), rng.float()];
+  return { lost, kept, torn, zeros, stale: rng.float() };
+}
+
 function missing(
   windows: readonly FaultWindow[],
   rng: SimRng,
@@ -478,8 +331,7 @@ function missing(
   };
   // A power cut in a write may never come to its write.
   if (!has('kill', 'powerCut')) {
-    const [lost, kept, torn, zeros] = [rng.float(), rng.float(), rng.float(), rng.float()];
-    const weights = { lost, kept, torn, zeros, stale: rng.float() };
+    const weights = drawWeights(rng);
     added.push({ ...span(), fault: { kind: 'powerCut', host: rng.pick(names), weights } });
   }
   if (!has('cut')) {

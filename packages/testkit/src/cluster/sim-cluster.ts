@@ -138,6 +138,7 @@ class ClusterRun {
     this.#injector.arm(plan.faults);
     for (const { host, atUs, downUs } of plan.stops) this.#hosts[host - 1]?.stopLater(atUs, downUs);
     await this.#until(() => false, plan.faults.durationUs);
+    await this.#crashAtLast();
     this.#undoFaults();
     await this.#until(isDone, healUsMax);
     if (!isDone()) this.#violations.report('T1', 'the clients did not come to an end');
@@ -154,6 +155,22 @@ class ClusterRun {
     for (const host of this.#hosts) host.onDown();
     this.#countCrashes();
     if (this.#violations.first === null) checkHistory(this.#history, this.#violations);
+  }
+
+  /** A seed in which no process was ended shows little: the plan says which one it is then. */
+  async #crashAtLast(): Promise<void> {
+    const { lastCrash } = this.#plan;
+    if (lastCrash === null || this.#context.totals.crashes > 0) return;
+    const { order, downUs, weights } = lastCrash;
+    const host = order.find((name) => this.#world.host(name).isRunning);
+    if (host === undefined) return;
+    const window = {
+      fromUs: 0,
+      untilUs: downUs,
+      fault: { kind: 'powerCut', host, weights },
+    } as const;
+    this.#injector.arm({ ...this.#plan.faults, windows: [window] });
+    await this.#until(() => false, downUs);
   }
 
   /** Runs the kernel until the condition holds, a violation is found or the time is over. */
