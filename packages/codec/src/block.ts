@@ -31,7 +31,7 @@ export const entryTypes = {
   command: 0,
   /** A leader's first entry of its term; no payload. */
   blank: 1,
-  /** A membership change. */
+  /** A membership change: always alone in its block, so that who has the block's head sees that it is one. */
   config: 2,
 } as const;
 export const payloadCodecs = { raw: 0, lz4: 1 } as const;
@@ -100,13 +100,25 @@ export function verifyBlockInRecord(bytes: Uint8Array, at: number, end: number):
   if (firstIndex < 1 || u64At(bytes, at + 8) < 0) return 'shape';
   if (firstIndex + count - 1 > Number.MAX_SAFE_INTEGER) return 'shape';
   let payloadEnd = tableEnd;
+  let slots = 0;
   for (let i = 0; i < count; i++) {
-    payloadEnd += storedLenOf(u32At(bytes, at + blockHeaderBytes + blockTableSlotBytes * i));
+    const slot = u32At(bytes, at + blockHeaderBytes + blockTableSlotBytes * i);
+    payloadEnd += storedLenOf(slot);
+    slots |= slot;
   }
+  if (count > 1 && slots >>> 29 >= entryTypes.config) return 'shape';
   return payloadEnd === blockBytes ? 'ok' : 'shape';
 }
 
 // Fields of a block that has been verified.
+
+/** Whether the block is a configuration entry. */
+export function isConfigurationBlock(bytes: Uint8Array, at: number): boolean {
+  return (
+    u32At(bytes, at + 16) === 1 &&
+    entryTypeOf(u32At(bytes, at + blockHeaderBytes)) === entryTypes.config
+  );
+}
 export function blockFirstIndex(bytes: Uint8Array, at: number): number {
   return u64At(bytes, at);
 }

@@ -11,6 +11,7 @@ export {
   codecOf,
   entryTypeOf,
   entryTypes,
+  isConfigurationBlock,
   payloadCodecs,
   sealBlockInRecord,
   storedLenMax,

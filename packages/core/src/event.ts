@@ -18,8 +18,11 @@ export type CoreEvent =
   | { kind: 'propose'; count: number; bytes: number }
   /** Everything handed to the log up to this point is durable: HardState with this term and vote, entries up to `index` of `indexTerm`. */
   | { kind: 'persisted'; term: number; votedFor: number; index: number; indexTerm: number }
-  /** Reads arrived; see Effects.readToken. A follower takes them only with `viaLeader`, and asks the leader for an index. */
-  | { kind: 'read'; viaLeader?: boolean }
+  /**
+   * Reads arrived; see Effects.readToken. A follower takes them only with `viaLeader`, and asks the leader for an index.
+   * With `byQuorum` a leader asks a quorum also where it has a lease.
+   */
+  | { kind: 'read'; viaLeader?: boolean; byQuorum?: boolean }
   /** Campaign now: with a pre-vote round, or at once. Ignored while a lease may rest on this replica's promise. */
   | { kind: 'campaign'; preVote: boolean }
   /** The connection to a peer broke: its append stream starts anew with a probe. */

@@ -122,6 +122,10 @@ export class RaftCore {
   get isRemoved(): boolean {
     return isRemoved(this.#state);
   }
+  /** A committed configuration has named this very replica. */
+  get wasMember(): boolean {
+    return this.#state.wasMember;
+  }
   /** To whom this leader hands over, 0 = to nobody. */
   get transferTo(): number {
     return this.#state.transferTo;
@@ -254,7 +258,7 @@ export class RaftCore {
         tick(s, nowMs, out);
         return;
       case 'read':
-        read(s, event.viaLeader === true, nowMs, out);
+        read(s, event.viaLeader === true, event.byQuorum === true, nowMs, out);
         return;
       case 'campaign':
         campaign(s, event.preVote, nowMs, out);

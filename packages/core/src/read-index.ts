@@ -6,7 +6,7 @@
 //    can never confirm a new one. An answer to token t confirms every round up to t from that peer.
 // 3. No round begins before an entry of the leader's own term is committed: until then it may not know how far its
 //    predecessors committed. Earlier reads are held, share one round, and its index is taken when it begins.
-// 4. A leader with a valid lease (lease.ts) answers at once; everything else is as without.
+// 4. A leader with a valid lease (lease.ts) answers at once, unless the read wants a quorum; everything else is as without.
 // 5. A follower that reads through its leader draws the token of its question itself, above all that an earlier life of
 //    it can have drawn; an answer counts only from the leader it asked, in the term it asked in.
 // 6. The memory is bounded: past `roundsMax` open rounds, new reads join the newest place under a newer token and index.
@@ -30,6 +30,8 @@ export class ReadRounds {
   readonly indexes: number[] = [];
   /** Newest token of the reads that wait for the first commit of the term; 0 = none. */
   heldToken = 0;
+  /** One of those reads trusts no lease. */
+  isHeldByQuorum = false;
   readonly remoteRounds: number[] = [];
   readonly remoteNodes: number[] = [];
   readonly remoteGenerations: number[] = [];
@@ -37,11 +39,17 @@ export class ReadRounds {
 }
 
 /** Local reads arrived. */
-export function read(s: CoreState, viaLeader: boolean, nowMs: number, out: Effects): void {
+export function read(
+  s: CoreState,
+  viaLeader: boolean,
+  byQuorum: boolean,
+  nowMs: number,
+  out: Effects,
+): void {
   out.readToken = 0;
   out.refusal = null;
   if (s.role === 'leader') {
-    out.readToken = openRound(s, nowMs, out);
+    out.readToken = openRound(s, byQuorum, nowMs, out);
   } else if (viaLeader && s.role === 'follower' && s.leader !== 0) {
     out.readToken = ++s.tokenLast;
     s.askedToken = out.readToken;
@@ -98,7 +106,7 @@ export function onReadIndex(s: CoreState, m: Message, nowMs: number, out: Effect
     answer.index = s.commitIndex;
     return;
   }
-  const round = openRound(s, nowMs, out);
+  const round = openRound(s, false, nowMs, out);
   const reads = roundsOf(s);
   reads.remoteRounds.push(round);
   reads.remoteNodes.push(m.from);
@@ -123,16 +131,28 @@ function roundsOf(s: CoreState): ReadRounds {
   return s.reads;
 }
 
-function openRound(s: CoreState, nowMs: number, out: Effects): number {
+function openRound(s: CoreState, byQuorum: boolean, nowMs: number, out: Effects): number {
   const token = ++s.tokenLast;
-  if (s.commitIndex < s.leaderFirstIndex) roundsOf(s).heldToken = token;
-  else startRound(s, token, nowMs, out);
+  if (s.commitIndex < s.leaderFirstIndex) hold(s, token, byQuorum);
+  else startRound(s, token, byQuorum, nowMs, out);
   return token;
 }
 
-function startRound(s: CoreState, token: number, nowMs: number, out: Effects): void {
+function hold(s: CoreState, token: number, byQuorum: boolean): void {
+  const reads = roundsOf(s);
+  reads.heldToken = token;
+  if (byQuorum) reads.isHeldByQuorum = true;
+}
+
+function startRound(
+  s: CoreState,
+  token: number,
+  byQuorum: boolean,
+  nowMs: number,
+  out: Effects,
+): void {
   assert(s.commitIndex >= s.leaderFirstIndex, 'no read before a commit of the own term');
-  if (hasLease(s, nowMs) || voteInBoth(s.ownBit, 0, s.configuration) === 'won') {
+  if ((!byQuorum && hasLease(s, nowMs)) || voteInBoth(s.ownBit, 0, s.configuration) === 'won') {
     // Held questions of followers wait in this round too.
     confirm(s, token, s.commitIndex, out);
     return;
@@ -151,10 +171,12 @@ function startRound(s: CoreState, token: number, nowMs: number, out: Effects): v
 export function startHeldRound(s: CoreState, nowMs: number, out: Effects): void {
   if (s.reads === null || s.reads.heldToken === 0) return;
   const token = s.reads.heldToken;
+  const byQuorum = s.reads.isHeldByQuorum;
   s.reads.heldToken = 0;
+  s.reads.isHeldByQuorum = false;
   // Asked under a number of its own: questions that were sent meanwhile may have been answered under a higher one.
   s.tokenLast++;
-  startRound(s, token, nowMs, out);
+  startRound(s, token, byQuorum, nowMs, out);
 }
 
 /** A peer answered a newer token: confirms what a quorum, the leader included, has answered. */

@@ -1,6 +1,6 @@
 // Linearizable reads: thesis §6.4.
 
-import { messageKinds } from '@flotilla/core';
+import { Configuration, messageKinds } from '@flotilla/core';
 import { describe, expect, it } from 'vitest';
 import { fieldsOf, Single } from './single.ts';
 
@@ -145,5 +145,37 @@ describe('a follower asks for a read index', () => {
     expect(deposed.later.map((m) => fieldsOf(m, 'granted', 'token'))).toEqual([
       { granted: false, token: 78 },
     ]);
+  });
+});
+
+describe('a read that wants a quorum in a group with leases', () => {
+  const leased = Configuration.ofNodes([1, 2, 3]).withLease(100);
+
+  it('asks a round although the lease would answer at once, and its answers come by quorum', () => {
+    const node = new Single({ configuration: leased });
+    node.nowMs = 100;
+    node.lead();
+    node.persist();
+    node.ack(2, 1);
+    const token = node.tickAfter(20).now[0]?.token ?? 0;
+    answer(node, 2, token);
+    expect(node.read().reads).toHaveLength(1);
+    const asked = node.step({ kind: 'read', byQuorum: true });
+    expect(asked.reads).toEqual([]);
+    expect(asked.now.filter((m) => m.kind === heartbeat)).toHaveLength(2);
+    expect(answer(node, 3, asked.readToken).reads).toEqual([{ token: asked.readToken, index: 1 }]);
+  });
+
+  it('is asked of a quorum also where it was held until the first commit of the term', () => {
+    const node = new Single({ configuration: leased });
+    node.nowMs = 100;
+    node.lead();
+    node.persist();
+    const token = node.tickAfter(20).now[0]?.token ?? 0;
+    answer(node, 2, token);
+    const held = node.step({ kind: 'read', byQuorum: true });
+    const begun = node.ack(2, 1);
+    expect([held.reads, begun.reads]).toEqual([[], []]);
+    expect(begun.now.some((m) => m.kind === heartbeat)).toBe(true);
   });
 });

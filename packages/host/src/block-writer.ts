@@ -138,6 +138,22 @@ export class BlockWriter {
     this.#seal(index, 1, term, blockBytes);
   }
 
+  /** Lays a configuration entry: a block of its own. */
+  writeConfiguration(replica: Replica, index: number, term: number, payload: Uint8Array): void {
+    const wal = this.#wal;
+    const blockBytes = blockBytesOf(1, payload.length);
+    this.laidCount = 0;
+    wal.beginEntries(replica.slot, index, 1, term, blockBytes);
+    const slotAt = wal.entriesAt + blockHeaderBytes;
+    putU32(
+      wal.entriesBytes,
+      slotAt,
+      tableSlot(payload.length, payloadCodecs.raw, entryTypes.config),
+    );
+    wal.entriesBytes.set(payload, slotAt + blockTableSlotBytes);
+    this.#seal(index, 1, term, blockBytes);
+  }
+
   #seal(firstIndex: number, count: number, term: number, blockBytes: number): void {
     const wal = this.#wal;
     sealBlockInRecord(wal.entriesBytes, wal.entriesAt, { firstIndex, term, count, blockBytes });

@@ -5,13 +5,14 @@
 
 import { type Clock, errorWithoutStack, FlotillaError, type Timer } from '@flotilla/io';
 import type { CallOptions, WriteManyResult, WriteResult } from './api.ts';
+import { type MembershipResult, membershipProblems } from './membership.ts';
 import { type CompletionBatch, codeOfStatus, statusOk } from './port.ts';
 
 type Settle = (value: never) => void;
 type Fail = (error: FlotillaError) => void;
 
 /** What a ticket's promise resolves with. */
-const shapes = { write: 0, writeMany: 1, read: 2, command: 3 } as const;
+const shapes = { write: 0, writeMany: 1, read: 2, command: 3, membership: 4 } as const;
 export const callShapes: typeof shapes = shapes;
 
 /** Bytes that a command counts against the caps besides its payload: its promise and what settles it. */
@@ -122,6 +123,9 @@ export class CallTable {
       } else if (shape === shapes.writeMany) {
         const written: WriteManyResult = { firstIndex: index - count + 1, lastIndex: index, term };
         settle(written as never);
+      } else if (shape === shapes.membership) {
+        const changed: MembershipResult = { index, term };
+        settle(changed as never);
       } else settle((shape === shapes.read ? index : undefined) as never);
     }
   }
@@ -154,11 +158,29 @@ const explanations: Partial<Record<string, string>> = {
   WAL_FULL: 'the log is at its size limit (walBytesMax) and takes no more entries',
   CLOSED: 'the host is closed',
   GROUP_FATAL: 'this replica stopped for good; see its failure',
+  CONFIG_IN_PROGRESS: 'another change of members is not committed yet, or nothing of this term is',
+  MEMBERSHIP_INVALID: 'no group can have these members',
+  MEMBER_NOT_READY: 'a node that is to join does not answer, or has no replica that waits to',
+  REPLICA_REMOVED: "this host's replica was removed from its group",
   WAL_POISONED: 'a write or sync of the log failed; this host takes no more calls',
 };
 
-function errorOf(status: number, leader: number): FlotillaError {
+/** Where completions of these codes carry a number of membershipProblems, the name of the detail that it becomes. */
+const problemDetails: Partial<Record<string, 'kind' | 'reason'>> = {
+  MEMBERSHIP_INVALID: 'kind',
+  CONFIG_IN_PROGRESS: 'reason',
+  MEMBER_NOT_READY: 'reason',
+};
+
+function errorOf(status: number, detail: number): FlotillaError {
   const code = codeOfStatus(status);
+  const problemDetail = problemDetails[code];
+  if (problemDetail !== undefined) {
+    const problem = membershipProblems[detail] as string;
+    const text = `${explanations[code]} (${problem})`;
+    return new FlotillaError(code, text, { [problemDetail]: problem });
+  }
+  const leader = detail;
   if (code === 'NOT_LEADER') {
     const hint = leader === 0 ? 'the leader is not known' : `host ${leader} leads it`;
     const leaderHint = leader === 0 ? null : leader;

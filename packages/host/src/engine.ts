@@ -17,13 +17,17 @@ import { type CoreEvent, Effects, Message, messageKinds } from '@flotilla/core';
 import { type Clock, FlotillaError } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
 import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
+import type { StateMachine } from './api.ts';
 import { type ApplyEvents, ApplyQueue } from './apply-queue.ts';
 import { BlockWriter } from './block-writer.ts';
 import type { CallTable } from './calls.ts';
 import { DeferredSteps, type PersistedEvent } from './deferred-steps.ts';
+import { encodeConfiguration } from './configuration-codec.ts';
 import { IncomingAppend } from './incoming-append.ts';
-import { EngineCounters } from './metrics.ts';
+import { LeaseGuard } from './lease-guard.ts';
 import { LiveFrames } from './live-frames.ts';
+import { isAnswer, Members, progressOf } from './members.ts';
+import { EngineCounters } from './metrics.ts';
 import { PeerLink, type PeerLinkEvents } from './peer-link.ts';
 import { PersistQueue } from './persist-queue.ts';
 import {
@@ -35,12 +39,13 @@ import {
 } from './port.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
-import { memberGeneration, type Replica } from './replica.ts';
+import type { Replica } from './replica.ts';
 import { ReplicaTable } from './replica-table.ts';
-import { SubmissionDesk, walPendingBytesMax } from './submission-desk.ts';
+import { type Stepper, SubmissionDesk, walPendingBytesMax } from './submission-desk.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import { TransferDesk } from './transfer-desk.ts';
 import {
+  isHostRecord,
   messageBytesAt,
   messageGroupId,
   messageSharedAt,
@@ -55,8 +60,13 @@ const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
 const closed = statusOf('CLOSED');
 const groupFatal = statusOf('GROUP_FATAL');
 const walPoisoned = statusOf('WAL_POISONED');
+const replicaRemoved = statusOf('REPLICA_REMOVED');
 
-const { append, appendAnswer } = messageKinds;
+const noVote: VoteIdentity = { nodeId: 0, generation: 0, instance: 0 };
+/** In place of the state machine of a replica that was removed. */
+const noMachine: StateMachine = { apply(): void {} };
+
+const { append, appendAnswer, preVote, vote } = messageKinds;
 
 interface PositionWait {
   readonly position: number;
@@ -66,8 +76,13 @@ interface PositionWait {
 export interface EngineOptions {
   readonly clock: Clock;
   readonly calls: CallTable;
-  /** The identity that a vote for this node names. */
-  readonly voteIdentity: (nodeId: number) => VoteIdentity;
+  readonly nodeId: number;
+  /** What is known of a node's data directory, 0 = nothing. */
+  readonly instanceOf: (nodeId: number) => number;
+  /** A replica was removed: its tombstone stands in the log, not yet durably. */
+  readonly onRemoved: (replica: Replica) => void;
+  /** Another configuration counts for the replica than before, or the one that does is committed now. */
+  readonly onMembershipChanged: (replica: Replica) => void;
   readonly onInfo: (line: string) => void;
   readonly onPoisoned: (error: FlotillaError) => void;
   /** First contact with a peer whose instance the membership left open. */
@@ -86,8 +101,11 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #persist: PersistQueue = new PersistQueue();
   readonly #deferred: DeferredSteps = new DeferredSteps();
   readonly #completions: CompletionBatch = new CompletionBatch();
-  readonly #reads: ReadDesk = new ReadDesk(this.#completions);
+  readonly #reads: ReadDesk;
   readonly #transfers: TransferDesk = new TransferDesk(this.#completions);
+  readonly #stepper: Stepper;
+  readonly #members: Members;
+  readonly #leases: LeaseGuard;
   #wal!: Wal;
   #incoming!: IncomingAppend;
   #blocks!: BlockWriter;
@@ -124,6 +142,30 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#clock = options.clock;
     this.#calls = options.calls;
     this.#wheel = new TimerWheel(options.clock, () => this.wake());
+    this.#reads = new ReadDesk(this.#completions, options.clock, () => this.wake());
+    this.#leases = new LeaseGuard(options.clock);
+    const engine = this;
+    this.#stepper = {
+      step: (replica, event) => this.#step(replica, event),
+      wake: () => this.wake(),
+      get nowMs(): number {
+        return engine.#nowMs;
+      },
+    };
+    this.#members = new Members(
+      {
+        clock: options.clock,
+        completions: this.#completions,
+        linkOf: (nodeId) => this.#linkByNode.get(nodeId),
+        stepper: this.#stepper,
+      },
+      this.#table,
+      this.#leases,
+      {
+        remove: (replica) => this.removeReplica(replica),
+        onMembershipChanged: options.onMembershipChanged,
+      },
+    );
     this.#received = { kind: 'message', message: this.#message };
   }
 
@@ -142,20 +184,18 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#reads,
       this,
     );
-    this.#desk = new SubmissionDesk(
-      { step: (replica, event) => this.#step(replica, event), wake: () => this.wake() },
-      {
-        replicas: this.#replicas,
-        wal,
-        blocks: this.#blocks,
-        live: this.#live,
-        prefetch: this.#prefetch,
-        reads: this.#reads,
-        transfers: this.#transfers,
-        completions: this.#completions,
-        counters: this.counters,
-      },
-    );
+    this.#desk = new SubmissionDesk(this.#stepper, {
+      replicas: this.#replicas,
+      wal,
+      blocks: this.#blocks,
+      live: this.#live,
+      prefetch: this.#prefetch,
+      reads: this.#reads,
+      transfers: this.#transfers,
+      memberships: this.#members.desk,
+      completions: this.#completions,
+      counters: this.counters,
+    });
   }
 
   attachPeer(peer: Peer): void {
@@ -185,7 +225,11 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   refreshView(number: number): void {
-    const { appliedIndex, core, view } = this.#replicas[number] as Replica;
+    const replica = this.#replicas[number] as Replica;
+    const { appliedIndex, core, view } = replica;
+    view.configuration = core.configuration;
+    view.configurationIndex = core.configurationIndex;
+    view.progress = replica.isEnded ? null : progressOf(core);
     view.commitIndex = core.commitIndex;
     view.lastIndex = core.lastIndex;
     view.appliedIndex = appliedIndex;
@@ -194,6 +238,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   addReplica(replica: Replica): void {
     this.#table.add(replica);
     this.#deferred.addReplica(replica.number);
+    this.#members.configured(replica);
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
     this.#apply.add(replica);
@@ -217,16 +262,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#wheel.stop();
+    this.#reads.stop();
+    this.#members.desk.stop();
     this.#failAll(closed, null);
-    for (const replica of this.#replicas) {
-      try {
-        replica.stateMachine.close?.();
-      } catch (error) {
-        this.#options.onInfo(
-          `the state machine of group ${replica.groupId} failed to close: ${String(error)}`,
-        );
-      }
-    }
+    for (const replica of this.#replicas) this.#closeMachine(replica);
   }
 
   // ── the turn ───────────────────────────────────────────────────────────────────────────────────
@@ -257,8 +296,18 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   /** Steps take the time at which their turn or frame began: a clock read a step would cost as much as some steps. */
   #readClock(): number {
     // Whole milliseconds stay small integers in the cores, where a fraction would be an object of its own.
-    this.#nowMs = Math.floor(this.#clock.monotonicMs());
+    const monotonicMs = this.#clock.monotonicMs();
+    this.#nowMs = Math.floor(monotonicMs);
+    if (this.#leases.isWatching && this.#leases.hasJumped(monotonicMs)) this.#voidLeases();
     return this.#nowMs;
+  }
+
+  #voidLeases(): void {
+    this.#options.onInfo('wall time ran ahead of the monotonic clock: leases begin anew');
+    for (const replica of this.#replicas) {
+      if (replica.isEnded || replica.core.configuration.leaseMs === 0) continue;
+      this.#step(replica, { kind: 'voidLease' });
+    }
   }
 
   /** Steps the replicas that await what became durable. */
@@ -282,7 +331,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     const { core, number } = replica;
     const deferred = this.#deferred;
     if (deferred.hasWork(number)) this.#stepDeferred(replica);
-    if (event !== null && !replica.isFailed) this.#stepNow(replica, event, this.#nowMs);
+    if (event !== null && !replica.isEnded) this.#stepNow(replica, event, this.#nowMs);
     if (replica.isEnded) {
       deferred.end(number);
       return;
@@ -300,7 +349,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       for (const link of this.#links) {
         message.clear();
         const arrivedMs = deferred.nextAnswer(number, link.place, message);
-        if (arrivedMs < 0 || replica.isFailed) continue;
+        if (arrivedMs < 0 || replica.isEnded) continue;
         message.kind = appendAnswer;
         message.from = link.peer.nodeId;
         message.term = core.term;
@@ -309,7 +358,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       }
     }
     const event = this.#persisted;
-    if (deferred.nextPersisted(number, event) && !replica.isFailed) {
+    if (deferred.nextPersisted(number, event) && !replica.isEnded) {
       this.#stepNow(replica, event, this.#nowMs);
     }
   }
@@ -318,24 +367,21 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     const out = this.#out;
     try {
       replica.core.step(event, nowMs, out);
-      this.#carryOut(replica, event.kind === 'propose');
+      this.#carryOut(replica, event.kind);
     } catch (error) {
       this.failReplica(replica, error);
     }
     out.clear();
   }
 
-  #carryOut(replica: Replica, isLaid: boolean): void {
+  #carryOut(replica: Replica, kind: CoreEvent['kind']): void {
     const out = this.#out;
     const core = replica.core;
     const wal = this.#wal;
+    const isLaid = kind === 'propose';
     if (out.hardStateChanged) {
-      wal.layHardState(
-        replica.slot,
-        out.term,
-        this.#options.voteIdentity(out.votedFor),
-        out.commit,
-      );
+      const vote = this.#voteIdentity(replica, out.votedFor);
+      wal.layHardState(replica.slot, out.term, vote, out.commit);
       this.#persist.note(replica);
     }
     if (out.truncateFrom > 0 && out.truncateFrom !== out.appendFirst) {
@@ -345,16 +391,22 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       if (core.role !== 'leader') {
         this.#incoming.lay(replica, this.#message.entriesTerm, out.appendFirst, out.appendLast);
       } else {
-        if (!isLaid) this.#blocks.writeBlank(replica, out.appendFirst, core.term);
+        if (!isLaid) this.#layOwn(replica);
         this.#persist.note(replica);
       }
     }
+    if (out.configurationChanged) this.#members.configured(replica);
     for (let i = 0; i < out.messages.count; i++) this.#route(replica, out.messages.at(i), isLaid);
     for (let i = 0; i < out.afterPersist.count; i++) {
       const message = out.afterPersist.at(i);
-      const kind = message.kind === appendAnswer ? frameKinds.appendAnswer : frameKinds.control;
-      this.#linkByNode.get(message.to)?.hold(message, replica.address, kind);
+      const frame = message.kind === appendAnswer ? frameKinds.appendAnswer : frameKinds.control;
+      const link = this.#linkByNode.get(message.to);
+      if (link === undefined || !this.#members.mayTalk(replica, link.peer)) continue;
+      link.hold(message, replica.groupId, frame);
       this.wake();
+    }
+    if (kind === 'configure') {
+      this.#members.desk.stepped(replica, out.proposedFirst, out.refusal);
     }
     if (out.stateChanged) this.#stateChanged(replica, out.truncateFrom);
     if (out.logReverted)
@@ -374,21 +426,59 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       if (this.#reads.confirm(replica, token, index)) this.#apply.add(replica);
     }
     if (out.readsVoid || out.reads.length > 0) this.wake();
+    if (out.committedTo > 0 && !replica.isConfigurationSettled) this.#members.committed(replica);
+    if (out.snapshotsNeeded.length > 0) this.#sayNeedsSnapshot(replica);
+    const { desk } = this.#members;
+    if (!desk.isIdle && (out.stateChanged || out.committedTo > 0)) desk.changed(replica);
+    if (out.removed && core.isRemoved) this.removeReplica(replica);
+  }
+
+  /** Snapshots do not exist yet: its progress says `awaitsSnapshot`, and an operator hears of it once. */
+  #sayNeedsSnapshot(replica: Replica): void {
+    if (replica.isSnapshotTold) return;
+    replica.isSnapshotTold = true;
+    this.#options.onInfo(
+      `group ${replica.groupId}: what host ${this.#out.snapshotsNeeded.join(', ')} misses has left the log: remove it from the group`,
+    );
+  }
+
+  /** Lays what a leader appends by itself: a configuration, or the blank entry of its term. */
+  #layOwn(replica: Replica): void {
+    const { appendConfiguration, appendFirst } = this.#out;
+    const { term } = replica.core;
+    if (appendConfiguration === null) {
+      this.#blocks.writeBlank(replica, appendFirst, term);
+    } else {
+      const payload = encodeConfiguration(appendConfiguration);
+      this.#blocks.writeConfiguration(replica, appendFirst, term, payload);
+    }
+  }
+
+  #voteIdentity({ core, generation }: Replica, nodeId: number): VoteIdentity {
+    if (nodeId === 0) return noVote;
+    const member = core.configuration.memberOf(nodeId);
+    const known = this.#options.instanceOf(nodeId);
+    const isSelf = nodeId === this.#options.nodeId;
+    return {
+      nodeId,
+      generation: isSelf ? generation : (member?.generation ?? 1),
+      instance: isSelf ? known : member === null || member.instance === 0 ? known : member.instance,
+    };
   }
 
   #route(replica: Replica, message: Message, isLaid: boolean): void {
     const link = this.#linkByNode.get(message.to);
-    if (link === undefined) return;
+    if (link === undefined || !this.#members.mayTalk(replica, link.peer)) return;
     this.wake();
     if (message.kind !== append) {
-      link.addControl(message, replica.address);
+      link.addControl(message, replica.groupId);
       return;
     }
     const position = isLaid
       ? this.#blocks.positionOf(message.prevIndex + 1, message.lastIndex)
       : -1;
     if (position >= 0 && link.canSendLive(replica)) {
-      link.addLive(message, replica.address, this.#live.offsetOf(position));
+      link.addLive(message, replica.groupId, this.#live.offsetOf(position));
     } else {
       link.addAppend(replica, message);
     }
@@ -412,7 +502,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   #showState(replica: Replica): void {
     const { core, view } = replica;
-    if (replica.isFailed) return;
+    if (replica.isEnded) return;
     view.role = core.role;
     view.term = core.term;
     view.leader = core.leader;
@@ -455,19 +545,22 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     const bytes = frame.bytes;
     const message = this.#message;
     this.counters.messagesReceived++;
-    if (!readMessage(bytes, at, message)) return 'a message holds a number above 2^53 - 1';
+    if (isHostRecord(bytes, at)) return this.#receiveHostRecord(peer, place, frame, at);
+    if (!readMessage(bytes, at, message)) return 'a message holds a number that cannot be one';
     const groupId = messageGroupId(bytes, at);
     const number = this.#table.numberOf(groupId);
     if (number < 0) {
       this.counters.unknownGroupMessages++;
       return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
     }
-    const isForUs = messageToGeneration(bytes, at) === memberGeneration;
-    if (message.kind === appendAnswer && isForUs) {
+    const isForUs = messageToGeneration(bytes, at) === this.#table.generationOf(number);
+    const isGuarded = this.#table.isGuarded(number);
+    if (message.kind === appendAnswer && isForUs && !isGuarded) {
       if (this.#deferred.takeAnswer(number, place, message, this.#nowMs)) return null;
     }
     const replica = this.#replicas[number] as Replica;
-    if (!isForUs || replica.isEnded) {
+    const isTrusted = !isGuarded || !isAnswer(message.kind) || this.#members.mayTalk(replica, peer);
+    if (!isForUs || replica.isEnded || !isTrusted) {
       this.counters.messagesDropped++;
       return null;
     }
@@ -494,7 +587,18 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       }
     }
     this.#step(replica, this.#received);
+    const isCampaign = message.kind === preVote || message.kind === vote;
+    if (isCampaign) this.#members.campaigned(replica, peer.nodeId);
     return null;
+  }
+
+  /** A question or an answer about membership (member-wire.ts). */
+  #receiveHostRecord(peer: Peer, place: number, frame: ReceivedFrame, at: number): string | null {
+    if (frame.kind !== frameKinds.control) {
+      return 'a frame holds a record that does not belong there';
+    }
+    const link = this.#links[place] as PeerLink;
+    return this.#members.receive(link, peer, frame.bytes, at);
   }
 
   onLaneUp(peer: Peer, lane: Lane): void {
@@ -520,7 +624,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       if (!isUp) this.#linkByNode.get(nodeId)?.dropAppends();
       const event: CoreEvent = { kind: isUp ? 'peerBack' : 'peerLost', nodeId };
       for (const replica of this.#replicas) {
-        if (!replica.isFailed && replica.members.includes(nodeId)) this.#step(replica, event);
+        // Only a leader keeps a stream to its peers.
+        if (!replica.isEnded && replica.core.role === 'leader') this.#step(replica, event);
       }
     }
   }
@@ -565,8 +670,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   /** Entries that the log was to write again are damaged: that replica stops, the others are not concerned. */
   onGroupDamaged(slot: number, error: FlotillaError): void {
-    const replica = this.#replicas.find((each) => each.slot === slot);
-    if (replica !== undefined && !replica.isEnded) this.failReplica(replica, error);
+    const replica = this.#replicas.find((each) => each.slot === slot && !each.isEnded);
+    if (replica !== undefined) this.failReplica(replica, error);
   }
 
   onPoisoned(error: FlotillaError): void {
@@ -595,6 +700,37 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#options.onInfo(error.message);
   }
 
+  /** Ends a replica that is no member any more, or is to be given up: what stays is a tombstone in the log. */
+  removeReplica(replica: Replica): void {
+    if (replica.isRemoved) return;
+    const { groupId, slot, view } = replica;
+    const wasServing = !replica.isEnded;
+    this.#endReplica(replica, replicaRemoved);
+    replica.isFailed = true;
+    replica.isRemoved = true;
+    view.role = 'removed';
+    view.failure = new FlotillaError(
+      'REPLICA_REMOVED',
+      `this host's replica of group ${groupId} was removed`,
+      { groupId },
+    );
+    this.#table.remove(replica);
+    this.#wal.removeGroup(slot);
+    if (wasServing || replica.stateMachine !== noMachine) this.#closeMachine(replica);
+    replica.stateMachine = noMachine;
+    this.#options.onRemoved(replica);
+  }
+
+  #closeMachine({ groupId, stateMachine }: Replica): void {
+    try {
+      stateMachine.close?.();
+    } catch (error) {
+      this.#options.onInfo(
+        `the state machine of group ${groupId} failed to close: ${String(error)}`,
+      );
+    }
+  }
+
   #failAll(status: number, error: FlotillaError | null): void {
     for (const replica of this.#replicas) {
       if (replica.isFailed) continue;
@@ -614,7 +750,9 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#failWaits(replica, outcomeUnknown, 0);
     this.#reads.refuseAll(replica, status);
     this.#transfers.refuse(replica, status);
+    this.#members.desk.refuse(replica, status);
     replica.isEnded = true;
+    replica.endStatus = status;
     this.#deferred.end(replica.number);
     this.#wheel.remove(replica);
     this.wake();

@@ -1,36 +1,44 @@
-// What a group's GROUP_OPEN record says besides its ids: the static membership, as a msgpack array [1, [nodeId, ...]].
+// What a group's GROUP_OPEN record says besides its ids: the configuration it begins with. Stores of the first version
+// have the static membership there, as a msgpack array [1, [nodeId, ...]].
 
+import { Configuration } from '@flotilla/core';
 import { FlotillaError } from '@flotilla/io';
 import { Packr } from 'msgpackr';
+import { decodeConfiguration } from './configuration-codec.ts';
 
-const formatVersion = 1;
-const bytesMax = 4096;
+const staticVersion = 1;
+/** First byte of a msgpack array of two. */
+const arrayOfTwo = 0x92;
+const bytesMax = 65_536;
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
-export function encodeGroupConfig(members: readonly number[]): Uint8Array {
-  // pack() answers a slice of a shared pool: copy before it is kept.
-  return Uint8Array.from(packr.pack([formatVersion, [...members]]));
+/** The configuration a recovered group begins with. Throws WAL_CORRUPT where the bytes are none. */
+export function decodeGroupConfig(groupId: number, bytes: Uint8Array): Configuration {
+  const configuration =
+    bytes[0] === arrayOfTwo ? ofStaticMembers(bytes) : decodeConfiguration(bytes, 0, bytes.length);
+  if (configuration !== null) return configuration;
+  throw new FlotillaError('WAL_CORRUPT', `the configuration of group ${groupId} cannot be read`, {
+    groupId,
+    reason: 'E_FORMAT',
+  });
 }
 
-/** The members a recovered group was opened with. Throws WAL_CORRUPT where the bytes are not a configuration. */
-export function decodeGroupConfig(groupId: number, bytes: Uint8Array): readonly number[] {
-  const refuse = (): FlotillaError =>
-    new FlotillaError('WAL_CORRUPT', `the configuration of group ${groupId} cannot be read`, {
-      groupId,
-      reason: 'E_FORMAT',
-    });
-  if (bytes.length > bytesMax) throw refuse();
+function ofStaticMembers(bytes: Uint8Array): Configuration | null {
+  if (bytes.length > bytesMax) return null;
   let value: unknown;
   try {
     value = packr.unpack(bytes);
   } catch {
-    throw refuse();
+    return null;
   }
-  if (!Array.isArray(value) || value[0] !== formatVersion || !Array.isArray(value[1]))
-    throw refuse();
+  if (!Array.isArray(value) || value[0] !== staticVersion || !Array.isArray(value[1])) return null;
   const members: unknown[] = value[1];
   if (!members.every((id) => typeof id === 'number' && Number.isSafeInteger(id) && id > 0)) {
-    throw refuse();
+    return null;
   }
-  return members as number[];
+  try {
+    return Configuration.ofNodes(members as number[]);
+  } catch {
+    return null;
+  }
 }

@@ -1,16 +1,26 @@
 // What a user holds of a replica. It reaches the engine only through the port, and reads its state only from a small
 // record of plain numbers that the engine keeps current.
 
+import { type Configuration, emptyConfiguration } from '@flotilla/core';
 import { errorWithoutStack, FlotillaError } from '@flotilla/io';
 import type {
   CallOptions,
   GroupRole,
   GroupStatus,
+  ReadOptions,
   RaftGroup,
   WriteManyResult,
   WriteResult,
 } from './api.ts';
 import { type CallTable, callShapes } from './calls.ts';
+import {
+  encodeChange,
+  type MemberProgress,
+  type MembershipChange,
+  type MembershipResult,
+  membershipOf,
+  nodeIdsOf,
+} from './membership.ts';
 import { type EnginePort, noTicket, submissionKinds } from './port.ts';
 
 /** State of a replica as its handle shows it; written by the engine. */
@@ -22,13 +32,17 @@ export class GroupView {
   appliedIndex = 0;
   lastIndex = 0;
   failure: FlotillaError | null = null;
+  // Current only where somebody has just asked (EnginePort.refreshView).
+  configuration: Configuration = emptyConfiguration;
+  configurationIndex = 0;
+  progress: readonly MemberProgress[] | null = null;
 }
 
 export class GroupHandle implements RaftGroup {
   readonly groupId: number;
   readonly #number: number;
   readonly #view: GroupView;
-  readonly #members: readonly number[];
+  readonly #generation: number;
   readonly #port: EnginePort;
   readonly #calls: CallTable;
   readonly #entryBytesMax: number;
@@ -37,7 +51,7 @@ export class GroupHandle implements RaftGroup {
     identity: {
       readonly groupId: number;
       readonly number: number;
-      readonly members: readonly number[];
+      readonly generation: number;
     },
     view: GroupView,
     port: EnginePort,
@@ -46,7 +60,7 @@ export class GroupHandle implements RaftGroup {
   ) {
     this.groupId = identity.groupId;
     this.#number = identity.number;
-    this.#members = identity.members;
+    this.#generation = identity.generation;
     this.#view = view;
     this.#port = port;
     this.#calls = calls;
@@ -55,6 +69,11 @@ export class GroupHandle implements RaftGroup {
 
   get isLeader(): boolean {
     return this.#view.role === 'leader';
+  }
+
+  /** Its replica is gone but for a tombstone. */
+  get isRemoved(): boolean {
+    return this.#view.role === 'removed';
   }
 
   get leader(): number {
@@ -80,7 +99,10 @@ export class GroupHandle implements RaftGroup {
       commitIndex: view.commitIndex,
       appliedIndex: view.appliedIndex,
       lastIndex: view.lastIndex,
-      members: this.#members,
+      generation: this.#generation,
+      members: nodeIdsOf(view.configuration),
+      membership: membershipOf(view.configuration, view.configurationIndex, view.commitIndex),
+      progress: view.progress,
     };
   }
 
@@ -133,8 +155,52 @@ export class GroupHandle implements RaftGroup {
     });
   }
 
-  read(options?: CallOptions): Promise<number> {
-    return this.#call(callShapes.read, submissionKinds.read, options);
+  read(options?: ReadOptions): Promise<number> {
+    switch (options?.consistency ?? 'linearizable') {
+      case 'linearizable':
+        return this.#call(callShapes.read, submissionKinds.read, options);
+      case 'lease':
+        return this.#call(callShapes.read, submissionKinds.leaseRead, options);
+      case 'follower':
+        return this.#call(callShapes.read, submissionKinds.followerRead, options);
+      case 'stale':
+        return this.#readStale();
+      default:
+        return Promise.reject(
+          new RangeError(`consistency is no way to read: ${String(options?.consistency)}`),
+        );
+    }
+  }
+
+  #readStale(): Promise<number> {
+    const refusal = this.#refusal(0, 0, 0);
+    if (refusal !== null) return Promise.reject(refusal);
+    this.#port.refreshView(this.#number);
+    return Promise.resolve(this.#view.appliedIndex);
+  }
+
+  changeMembership(change: MembershipChange, options?: CallOptions): Promise<MembershipResult> {
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeChange(change);
+    } catch (error) {
+      return Promise.reject(error as RangeError);
+    }
+    const refusal = this.#refusal(0, bytes.length, 1);
+    if (refusal !== null) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const ticket = this.#calls.open(
+        callShapes.membership,
+        this.#number,
+        bytes.length,
+        1,
+        resolve,
+        reject,
+      );
+      this.#port.open.addBytes(submissionKinds.configure, this.#number, ticket, bytes);
+      this.#port.wake();
+      if (options !== undefined) this.#limit(ticket, options);
+    });
   }
 
   campaign(options?: { readonly preVote?: boolean }): Promise<void> {

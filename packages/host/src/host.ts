@@ -4,25 +4,53 @@
 // listens. Groups found in the log stand still until createGroup() gives each its state machine again. Everything that
 // can fail is said as a FlotillaError; nothing here ends the process.
 
-import { Configuration, RaftCore, votersMax } from '@flotilla/core';
+import {
+  Configuration,
+  type ConfigurationAt,
+  emptyConfiguration,
+  RaftCore,
+  votersMax,
+} from '@flotilla/core';
 import { createNodeWorld, FlotillaError, type World } from '@flotilla/io';
 import { openTransport, type Transport } from '@flotilla/transport';
-import {
-  openWal,
-  type RecoveredGroup,
-  type RecoveryReport,
-  type VoteIdentity,
-  type Wal,
-} from '@flotilla/wal';
+import { openWal, type RecoveredGroup, type RecoveryReport, type Wal } from '@flotilla/wal';
 import type { GroupOptions, RaftGroup } from './api.ts';
 import { CallTable } from './calls.ts';
 import { Engine } from './engine.ts';
-import { decodeGroupConfig, encodeGroupConfig } from './group-config.ts';
+import { encodeConfiguration } from './configuration-codec.ts';
+import { decodeGroupConfig } from './group-config.ts';
 import { GroupHandle, GroupView } from './group-handle.ts';
-import { type HostOptions, type ResolvedNumbers, resolveNumbers } from './options.ts';
-import { memberGeneration, Replica } from './replica.ts';
+import { membershipOf } from './membership.ts';
+import {
+  type HostOptions,
+  type PeerAddress,
+  type ResolvedNumbers,
+  resolveNumbers,
+} from './options.ts';
+import { readConfigurations } from './recovered-configurations.ts';
+import { Replica } from './replica.ts';
 
-const noVote: VoteIdentity = { nodeId: 0, generation: 0, instance: 0 };
+/** Tokens of one life of a host begin so far above those of the life before. */
+const tokensOfLife = 2 ** 40;
+const livesOfTokens = 2 ** 13;
+
+/** What is left of a replica that was removed; the next one of the group here begins with it. */
+interface Tombstone {
+  readonly generation: number;
+  readonly term: number;
+  readonly votedFor: number;
+}
+
+/** What a replica begins with. */
+interface Beginning {
+  readonly slot: number;
+  readonly generation: number;
+  readonly term: number;
+  readonly votedFor: number;
+  readonly configuration: Configuration;
+  readonly configurations: readonly ConfigurationAt[];
+  readonly recovered: RecoveredGroup | undefined;
+}
 
 export class Host {
   readonly nodeId: number;
@@ -35,6 +63,11 @@ export class Host {
   readonly #transport: Transport;
   readonly #recovered = new Map<number, RecoveredGroup>();
   readonly #handles = new Map<number, GroupHandle>();
+  readonly #tombstones: Map<number, Tombstone>;
+  /** Groups whose replica is being made. */
+  readonly #making = new Set<number>();
+  /** Of hosts, this one among them. */
+  readonly #instances: Map<number, number>;
   #closing: Promise<void> | null = null;
 
   private constructor(parts: {
@@ -45,6 +78,8 @@ export class Host {
     readonly calls: CallTable;
     readonly wal: Wal;
     readonly transport: Transport;
+    readonly instances: Map<number, number>;
+    readonly tombstones: Map<number, Tombstone>;
   }) {
     this.nodeId = parts.options.nodeId;
     this.world = parts.world;
@@ -54,8 +89,12 @@ export class Host {
     this.#calls = parts.calls;
     this.#wal = parts.wal;
     this.#transport = parts.transport;
+    this.#instances = parts.instances;
+    this.#tombstones = parts.tombstones;
     for (const group of parts.wal.recoveredGroups()) {
-      if (!group.isRemoved) this.#recovered.set(group.groupId, group);
+      const { groupId, generation, term } = group;
+      if (!group.isRemoved) this.#recovered.set(groupId, group);
+      else this.#tombstones.set(groupId, { generation, term, votedFor: group.vote.nodeId });
     }
   }
 
@@ -68,21 +107,23 @@ export class Host {
     const world = options.world ?? createNodeWorld();
     const calls = new CallTable(world.clock, numbers.pendingBytesMax, numbers.groupPendingBytesMax);
     const onInfo = options.onInfo ?? ((): void => {});
-    const identities = new Map<number, VoteIdentity>([[0, noVote]]);
-    const identify = (nodeId: number, instance: number): void => {
-      identities.set(nodeId, { nodeId, generation: memberGeneration, instance });
-    };
-    for (const peer of options.peers) identify(peer.nodeId, peer.instance);
+    const instances = new Map(options.peers.map(({ nodeId, instance }) => [nodeId, instance]));
+    const tombstones = new Map<number, Tombstone>();
     const engine = new Engine({
+      nodeId: options.nodeId,
       clock: world.clock,
       calls,
-      voteIdentity: (nodeId) => identities.get(nodeId) ?? noVote,
+      instanceOf: (nodeId) => instances.get(nodeId) ?? 0,
+      onRemoved: ({ core, generation, groupId }) => {
+        tombstones.set(groupId, { generation, term: core.term, votedFor: core.votedFor });
+      },
+      onMembershipChanged: (replica) => tellMembership(options, replica, onInfo),
       onInfo,
       onPoisoned: (error) => options.onPoisoned?.(error),
-      onPeerIdentity: identify,
+      onPeerIdentity: (nodeId, instance) => instances.set(nodeId, instance),
     });
     const wal = await openLog(options, numbers, world, engine);
-    identify(options.nodeId, wal.instance);
+    instances.set(options.nodeId, wal.instance);
     engine.attachWal(wal);
     let transport: Transport;
     try {
@@ -92,7 +133,8 @@ export class Host {
       throw error;
     }
     for (const peer of options.peers) engine.attachPeer(transport.addPeer(peer));
-    return new Host({ options, numbers, world, engine, calls, wal, transport });
+    const parts = { options, numbers, world, engine, calls, wal, transport };
+    return new Host({ ...parts, instances, tombstones });
   }
 
   /** What recovery found. */
@@ -121,74 +163,176 @@ export class Host {
   }
 
   /**
+   * Makes a host known that was not among the peers when this one was opened, or gives a known one another address. It
+   * neither connects nor fails. Say it on every host whose groups the new one is to join, and on the new one.
+   */
+  addPeer(peer: PeerAddress): void {
+    if (this.#closing !== null) throw new FlotillaError('CLOSED', 'the host is closed');
+    const { nodeId } = peer;
+    if (!(Number.isSafeInteger(nodeId) && nodeId >= 1 && nodeId < 2 ** 32)) {
+      throw new RangeError(`nodeId must be from 1 to 2^32-1, not ${nodeId}`);
+    }
+    const isKnown = this.#transport.peer(nodeId) !== undefined;
+    const added = this.#transport.addPeer(peer);
+    if (peer.instance !== 0 || !isKnown) this.#instances.set(nodeId, peer.instance);
+    if (!isKnown) this.#engine.attachPeer(added);
+  }
+
+  /**
    * Makes this host's replica of a group, or takes it up again where the log has it (its members then come from the log,
-   * and other ones are refused with CONFIG_INVALID). Resolves when the replica is durable. Rejects with GROUP_EXISTS
-   * where it runs already.
+   * and other ones than it began with are refused with CONFIG_INVALID). With `join` it waits to be added to a group that
+   * exists. Resolves when the replica is durable. Rejects with GROUP_EXISTS where it runs already, REPLICA_REMOVED where
+   * it was removed and `join` is not asked for, WAL_ENTRY_CORRUPT or WAL_READ_FAILED where its log cannot be read.
    */
   async createGroup(options: GroupOptions): Promise<RaftGroup> {
-    const { groupId, members } = options;
+    const { groupId } = options;
     if (this.#closing !== null) throw new FlotillaError('CLOSED', 'the host is closed');
     if (this.#wal.poisoned !== null) throw this.#wal.poisoned;
     this.#checkGroup(options);
     const recovered = this.#recovered.get(groupId);
-    const slot =
-      recovered?.slot ??
-      this.#wal.openGroup(groupId, memberGeneration, this.nodeId, encodeGroupConfig(members));
-    if (recovered !== undefined) {
-      const stored = decodeGroupConfig(groupId, recovered.config);
-      if (stored.join() !== members.join()) {
-        throw new FlotillaError(
-          'CONFIG_INVALID',
-          `group ${groupId} has the members ${stored.join(', ')} in the log, not ${members.join(', ')}`,
-          { groupId, stored, asked: members },
-        );
-      }
+    if (recovered === undefined) {
+      const handle = this.#start(options, this.#begin(options));
+      await this.#durable();
+      return handle;
     }
+    this.#making.add(groupId);
+    try {
+      const beginning = await this.#takeUp(options, recovered);
+      if (this.#closing !== null) throw new FlotillaError('CLOSED', 'the host is closed');
+      if (this.#wal.poisoned !== null) throw this.#wal.poisoned;
+      return this.#start(options, beginning);
+    } finally {
+      this.#making.delete(groupId);
+    }
+  }
+
+  /** A new replica: of a new group, or one that is to join. */
+  #begin({ groupId, join, members = [] }: GroupOptions): Beginning {
+    const tombstone = this.#tombstones.get(groupId);
+    if (tombstone !== undefined && join !== true) throw replicaRemoved(groupId);
+    const generation = (tombstone?.generation ?? 0) + 1;
+    const configuration = join === true ? emptyConfiguration : Configuration.ofNodes(members);
+    const config = encodeConfiguration(configuration);
+    const slot = this.#wal.openGroup(groupId, generation, this.nodeId, config);
+    this.#tombstones.delete(groupId);
+    const { term = 0, votedFor = 0 } = tombstone ?? {};
+    const configurations: readonly ConfigurationAt[] = [];
+    return {
+      slot,
+      generation,
+      term,
+      votedFor,
+      configuration,
+      configurations,
+      recovered: undefined,
+    };
+  }
+
+  async #takeUp({ groupId, members }: GroupOptions, recovered: RecoveredGroup): Promise<Beginning> {
+    const configuration = decodeGroupConfig(groupId, recovered.config);
+    const stored = configuration.voters.map(({ nodeId }) => nodeId);
+    const isOther = [...(members ?? stored)].sort((a, b) => a - b).join() !== stored.join();
+    if (isOther && stored.length > 0) {
+      throw new FlotillaError(
+        'CONFIG_INVALID',
+        `group ${groupId} began with the members ${stored.join(', ')} in the log, not ${members?.join(', ')}`,
+        { groupId, stored, asked: members },
+      );
+    }
+    const { slot, configurationsAt, generation, term, vote } = recovered;
+    const configurations =
+      configurationsAt.length === 0
+        ? []
+        : await readConfigurations(this.#wal, slot, groupId, configurationsAt);
+    const votedFor = vote.nodeId;
+    return { slot, generation, term, votedFor, configuration, configurations, recovered };
+  }
+
+  #start(options: GroupOptions, beginning: Beginning): GroupHandle {
+    const { groupId, stateMachine } = options;
+    const { generation, recovered, slot } = beginning;
     const view = new GroupView();
     const number = this.#engine.replicaCount;
     const replica = new Replica(
-      this.#makeCore(slot, members, recovered),
-      { groupId, generation: memberGeneration, number, slot, members },
-      options.stateMachine,
+      this.#makeCore(beginning),
+      { groupId, generation, number, slot },
+      stateMachine,
       view,
       (recovered?.firstIndex ?? 1) - 1,
     );
     const handle = new GroupHandle(
-      { groupId, number, members },
+      { groupId, number, generation },
       view,
       this.#engine,
       this.#calls,
       this.#numbers.entryBytesMax,
     );
     this.#recovered.delete(groupId);
-    this.#handles.set(groupId, handle);
     this.#engine.addReplica(replica);
-    if (recovered === undefined) {
-      await new Promise<void>((resolve, reject) =>
-        this.#engine.whenDurable((error) => (error === null ? resolve() : reject(error))),
-      );
+    if (replica.core.isRemoved) {
+      // It had heard of its removal, and the tombstone was not durable yet.
+      this.#engine.removeReplica(replica);
+      throw replicaRemoved(groupId);
     }
+    this.#handles.set(groupId, handle);
     return handle;
   }
 
+  /**
+   * Gives this host's replica of a group up: what is left is a tombstone, durable when this resolves. For a replica that
+   * was removed from the group and has not heard of it, or that failed for good; to the group it is as if the disk under it
+   * were lost, so a member is first removed by RaftGroup.changeMembership. Rejects with UNKNOWN_GROUP.
+   */
+  async removeGroup(groupId: number): Promise<void> {
+    if (this.#closing !== null) throw new FlotillaError('CLOSED', 'the host is closed');
+    if (this.#wal.poisoned !== null) throw this.#wal.poisoned;
+    const replica = this.#engine.replica(groupId);
+    const recovered = this.#recovered.get(groupId);
+    if (replica !== undefined) {
+      this.#engine.removeReplica(replica);
+    } else if (recovered !== undefined && !this.#making.has(groupId)) {
+      const { generation, slot, term, vote } = recovered;
+      this.#recovered.delete(groupId);
+      this.#tombstones.set(groupId, { generation, term, votedFor: vote.nodeId });
+      this.#wal.removeGroup(slot);
+    } else {
+      throw new FlotillaError('UNKNOWN_GROUP', `no replica of group ${groupId} is on this host`, {
+        groupId,
+      });
+    }
+    await this.#durable();
+  }
+
+  #durable(): Promise<void> {
+    return new Promise<void>((resolve, reject) =>
+      this.#engine.whenDurable((error) => (error === null ? resolve() : reject(error))),
+    );
+  }
+
+  /** The replica of the group that lives here, if one does. */
   group(groupId: number): RaftGroup | undefined {
-    return this.#handles.get(groupId);
+    const handle = this.#handles.get(groupId);
+    return handle?.isRemoved === true ? undefined : handle;
   }
 
   groups(): Iterable<RaftGroup> {
-    return this.#handles.values();
+    return [...this.#handles.values()].filter(({ isRemoved }) => !isRemoved);
   }
 
   /** Every metric of metricDeclarations by name. */
   metrics(): Readonly<Record<string, number>> {
     const { counters } = this.#engine;
     let leaders = 0;
-    for (const handle of this.#handles.values()) if (handle.isLeader) leaders++;
+    let groups = 0;
+    for (const handle of this.#handles.values()) {
+      if (!handle.isRemoved) groups++;
+      if (handle.isLeader) leaders++;
+    }
     const log = this.#wal.counters;
     const net = this.#transport.counters;
     return {
       ...counters,
-      groups: this.#handles.size,
+      groups,
       leaders,
       proposalBytesPending: this.#calls.pendingBytes,
       catchUpBytes: this.#engine.catchUpBytes,
@@ -230,20 +374,31 @@ export class Host {
     );
   }
 
-  #checkGroup({ groupId, members }: GroupOptions): void {
+  #checkGroup({ groupId, join, members }: GroupOptions): void {
     if (!Number.isSafeInteger(groupId) || groupId < 1) {
       throw new RangeError(`groupId must be an integer from 1 to 2^53-1, not ${groupId}`);
     }
-    if (this.#handles.has(groupId)) {
+    if (this.#making.has(groupId) || this.group(groupId) !== undefined) {
       throw new FlotillaError('GROUP_EXISTS', `group ${groupId} runs on this host already`, {
         groupId,
       });
     }
+    if (join === true && members !== undefined) {
+      throw new RangeError('members and join exclude each other: who joins is told the members');
+    }
+    if (members === undefined) {
+      if (join === true || this.#recovered.has(groupId)) return;
+      if (this.#tombstones.has(groupId)) throw replicaRemoved(groupId);
+      throw new FlotillaError(
+        'CONFIG_INVALID',
+        `the log does not have group ${groupId}: a new group needs members, and one that exists is joined`,
+        { groupId },
+      );
+    }
     if (members.length > votersMax) {
       throw new RangeError(`a group has at most ${votersMax} members, not ${members.length}`);
     }
-    const known = new Set([this.nodeId, ...this.#options.peers.map((peer) => peer.nodeId)]);
-    const unknown = members.filter((nodeId) => !known.has(nodeId));
+    const unknown = members.filter((nodeId) => !this.#instances.has(nodeId));
     if (
       unknown.length > 0 ||
       !members.includes(this.nodeId) ||
@@ -257,11 +412,8 @@ export class Host {
     }
   }
 
-  #makeCore(
-    slot: number,
-    members: readonly number[],
-    recovered: RecoveredGroup | undefined,
-  ): RaftCore {
+  #makeCore(beginning: Beginning): RaftCore {
+    const { configuration, configurations, generation, recovered, slot } = beginning;
     const numbers = this.#numbers;
     const wal = this.#wal;
     return new RaftCore(
@@ -277,8 +429,8 @@ export class Host {
         appendBytesMax: numbers.appendBytesMax,
       },
       {
-        term: recovered?.term ?? 0,
-        votedFor: recovered?.vote.nodeId ?? 0,
+        term: beginning.term,
+        votedFor: beginning.votedFor,
         commit: recovered?.commit ?? 0,
         firstIndex: recovered?.firstIndex ?? 1,
         prevTerm: recovered?.prevTerm ?? 0,
@@ -288,11 +440,38 @@ export class Host {
             wal.lastIndexWithin(slot, first, last, bytesMax),
           bytesBetween: (first, last) => wal.bytesBetween(slot, first, last),
         },
-        configuration: Configuration.ofNodes(members),
+        configuration,
+        configurations,
+        generation,
+        tokenBase: (wal.epoch % livesOfTokens) * tokensOfLife,
         seed: this.world.rng.u32(),
       },
       this.world.clock.monotonicMs(),
     );
+  }
+}
+
+function replicaRemoved(groupId: number): FlotillaError {
+  return new FlotillaError(
+    'REPLICA_REMOVED',
+    `this host's replica of group ${groupId} was removed; a new one is made with join`,
+    { groupId },
+  );
+}
+
+/** A program's own error must not be taken for one of the replica's. */
+function tellMembership(
+  { onMembershipChanged }: HostOptions,
+  { core, generation, groupId }: Replica,
+  onInfo: (line: string) => void,
+): void {
+  if (onMembershipChanged === undefined) return;
+  const { commitIndex, configuration, configurationIndex, role, term } = core;
+  const membership = membershipOf(configuration, configurationIndex, commitIndex);
+  try {
+    onMembershipChanged({ groupId, generation, term, isLeader: role === 'leader', membership });
+  } catch (error) {
+    onInfo(`onMembershipChanged of group ${groupId} threw: ${String(error)}`);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   blockHeaderBytes,
   blockTableSlotBytes,
   blockTerm,
+  isConfigurationBlock,
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
@@ -19,9 +20,10 @@ import {
   u32At,
   verifyBlockInRecord,
 } from '@flotilla/codec';
-import type { Message } from '@flotilla/core';
+import type { Configuration, ConfigurationAt, Message } from '@flotilla/core';
 import { assert } from '@flotilla/io';
 import type { Wal } from '@flotilla/wal';
+import { decodeConfiguration } from './configuration-codec.ts';
 import type { Replica } from './replica.ts';
 
 export class IncomingAppend {
@@ -30,6 +32,7 @@ export class IncomingAppend {
   /** Offsets of the record heads of the message checked last, and how many there are. */
   readonly #recordsAt: number[] = [];
   #records = 0;
+  #configurations: ConfigurationAt[] = [];
 
   constructor(wal: Wal) {
     this.#wal = wal;
@@ -38,7 +41,7 @@ export class IncomingAppend {
   /**
    * Checks that the records from `at` on are ENTRIES of this group that hold the indexes prevIndex+1..lastIndex of the
    * message without a hole, all of entriesTerm, each block sound and no longer than `recordBytesMax`. (Not than entryBytesMax, which may have been
-   * lowered since the entry was written.) Answers why not, or null.
+   * lowered since the entry was written.) Answers why not, or null; then the message has the configurations among them.
    */
   check(
     message: Message,
@@ -50,6 +53,7 @@ export class IncomingAppend {
   ): string | null {
     this.#bytes = bytes;
     this.#records = 0;
+    if (this.#configurations.length > 0) this.#configurations = [];
     if (message.lastIndex === message.prevIndex) return null;
     if (message.lastIndex < message.prevIndex) return 'an append ends before it begins';
     let next = message.prevIndex + 1;
@@ -78,9 +82,18 @@ export class IncomingAppend {
       }
       if (head.recLen > recordBytesMax)
         return 'an entry is longer than a log segment here can hold';
+      if (isConfigurationBlock(bytes, blockAt)) {
+        const configuration = configurationOf(bytes, blockAt);
+        if (configuration === null) return 'an append holds a configuration that none can be';
+        this.#configurations.push({ index: first, configuration });
+      }
       this.#recordsAt[this.#records++] = recordAt;
       recordAt += head.recLen;
       next = first + count;
+    }
+    if (this.#configurations.length > 0) {
+      message.configurations = this.#configurations;
+      this.#configurations = [];
     }
     return null;
   }
@@ -143,6 +156,12 @@ export class IncomingAppend {
     sealBlockInRecord(target, at, { firstIndex: first, term, count, blockBytes });
     wal.finishEntries();
   }
+}
+
+/** The configuration that the block at `blockAt` holds, or null where it cannot be read. */
+export function configurationOf(bytes: Uint8Array, blockAt: number): Configuration | null {
+  const payloadAt = blockAt + blockHeaderBytes + blockTableSlotBytes;
+  return decodeConfiguration(bytes, payloadAt, blockAt + blockBytesAt(bytes, blockAt));
 }
 
 /** Copies bytes without slicing where they are few. */

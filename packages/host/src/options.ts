@@ -1,6 +1,7 @@
 // Options of a host: defaults, and the checks that refuse values that cannot work, all problems at once.
 
 import { FlotillaError, type World } from '@flotilla/io';
+import type { Membership } from './membership.ts';
 
 export interface PeerAddress {
   readonly nodeId: number;
@@ -8,6 +9,14 @@ export interface PeerAddress {
   readonly address: string;
   /** Identity of its data directory, 0 = bind what answers first. */
   readonly instance: number;
+}
+
+export interface MembershipEvent {
+  readonly groupId: number;
+  readonly generation: number;
+  readonly term: number;
+  readonly isLeader: boolean;
+  readonly membership: Membership;
 }
 
 export interface HostOptions {
@@ -44,6 +53,11 @@ export interface HostOptions {
   readonly inflightBytesMax?: number;
   readonly appendBytesMax?: number;
   readonly insecureNetwork?: boolean;
+  /**
+   * Another configuration counts for a replica of this host (it stands in its log, committed or not), or the one that does
+   * is committed now. Called from within the host's turn: look, and return.
+   */
+  readonly onMembershipChanged?: (event: MembershipEvent) => void;
   /** Called once when a write or sync of the log failed: nothing is durable any more, every group has stopped. */
   readonly onPoisoned?: (error: FlotillaError) => void;
   /** Lines for an operator: a dropped tail, a rejected peer, a failed group. */

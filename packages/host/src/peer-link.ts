@@ -16,7 +16,7 @@ import type { Peer } from '@flotilla/transport';
 import { RecordRef, type Wal } from '@flotilla/wal';
 import type { EngineCounters } from './metrics.ts';
 import type { Replica } from './replica.ts';
-import { type Addressing, messageBytesMax, putMessage } from './wire.ts';
+import { messageBytesMax, putMessage } from './wire.ts';
 
 /** A little below what the frame's u16 can say: one group may add a few before the frame is sent. */
 const recordsPerFrameMax = 60_000;
@@ -44,13 +44,25 @@ class RecordBuffer {
   used = 0;
   records = 0;
 
-  add(message: Message, address: Addressing, sharedAt: number): void {
+  add(message: Message, groupId: number, sharedAt: number): void {
     if (this.used + messageBytesMax > this.bytes.length) {
       const grown = new Uint8Array(this.bytes.length * 2);
       grown.set(this.bytes.subarray(0, this.used));
       this.bytes = grown;
     }
-    this.used += putMessage(this.bytes, this.used, message, address, sharedAt);
+    this.used += putMessage(this.bytes, this.used, message, groupId, sharedAt);
+    this.records++;
+  }
+
+  /** Adds a record as it stands. */
+  addBytes(record: Uint8Array): void {
+    if (this.used + record.length > this.bytes.length) {
+      const grown = new Uint8Array(this.bytes.length * 2 + record.length);
+      grown.set(this.bytes.subarray(0, this.used));
+      this.bytes = grown;
+    }
+    this.bytes.set(record, this.used);
+    this.used += record.length;
     this.records++;
   }
 
@@ -84,6 +96,7 @@ class QueuedAppend {
   readonly term: number;
   readonly commit: number;
   readonly stream: number;
+  readonly toGeneration: number;
   /** Records that were read from disk, in order; null until the first one had to be. */
   loaded: RecordRef[] | null = null;
   /** Bytes of its records, and what of them is counted against queueLoadBytesMax. */
@@ -102,6 +115,7 @@ class QueuedAppend {
     this.term = message.term;
     this.commit = message.commit;
     this.stream = message.stream;
+    this.toGeneration = message.toGeneration;
   }
 
   fill(message: Message): void {
@@ -112,6 +126,8 @@ class QueuedAppend {
     message.term = this.term;
     message.commit = this.commit;
     message.stream = this.stream;
+    message.fromGeneration = this.replica.generation;
+    message.toGeneration = this.toGeneration;
   }
 }
 
@@ -160,8 +176,8 @@ export class PeerLink {
     return replica.queuedAppends === 0 && this.peer.canSendAppend;
   }
 
-  addLive(message: Message, address: Addressing, sharedAt: number): void {
-    this.#live.add(message, address, sharedAt);
+  addLive(message: Message, groupId: number, sharedAt: number): void {
+    this.#live.add(message, groupId, sharedAt);
     this.#counters.appendsLive++;
   }
 
@@ -193,14 +209,21 @@ export class PeerLink {
     this.hasWork = true;
   }
 
-  addControl(message: Message, address: Addressing): void {
-    this.#control.add(message, address, 0);
+  addControl(message: Message, groupId: number): void {
+    this.#control.add(message, groupId, 0);
+    this.hasWork = true;
+    if (this.#control.isFull) this.#flushControl();
+  }
+
+  /** Takes a record that is no Raft message. */
+  addRecord(record: Uint8Array): void {
+    this.#control.addBytes(record);
     this.hasWork = true;
     if (this.#control.isFull) this.#flushControl();
   }
 
   /** Takes an answer that leaves when this turn's end is durable. */
-  hold(message: Message, address: Addressing, kind: number): void {
+  hold(message: Message, groupId: number, kind: number): void {
     let frame = kind === frameKinds.appendAnswer ? this.#heldAnswers : this.#heldControl;
     if (
       frame === null ||
@@ -217,7 +240,7 @@ export class PeerLink {
       if (kind === frameKinds.appendAnswer) this.#heldAnswers = frame;
       else this.#heldControl = frame;
     }
-    frame.buffer.add(message, address, 0);
+    frame.buffer.add(message, groupId, 0);
   }
 
   /** The turn ended at `position`: what it held waits for that. */
@@ -324,7 +347,7 @@ export class PeerLink {
       this.#copyRecord(ref);
       index = ref.lastIndex + 1;
     }
-    this.#addGathered(message, replica.address, sharedStart);
+    this.#addGathered(message, replica.groupId, sharedStart);
     return true;
   }
 
@@ -346,8 +369,8 @@ export class PeerLink {
     return true;
   }
 
-  #addGathered(message: Message, address: Addressing, sharedStart: number): void {
-    this.#gathered.add(message, address, sharedStart);
+  #addGathered(message: Message, groupId: number, sharedStart: number): void {
+    this.#gathered.add(message, groupId, sharedStart);
     this.#counters.appendsGathered++;
     if (this.#gathered.isFull) this.#flushGathered();
   }
@@ -389,7 +412,8 @@ export class PeerLink {
     for (const item of this.#queue) {
       if (this.#loads >= queueLoadsMax || this.#loadBytes >= queueLoadBytesMax) break;
       if (!this.peer.canSendAppend) break;
-      if (item.isLoading || item.loaded !== null) continue;
+      // Of a replica that has ended nothing can be read any more; its items are dropped in their turn.
+      if (item.isLoading || item.loaded !== null || item.replica.isEnded) continue;
       item.charged = item.bytes;
       this.#loadBytes += item.charged;
       this.#load(item, item.prevIndex + 1);
@@ -419,7 +443,7 @@ export class PeerLink {
       return true;
     const sharedStart = this.#gatheredUsed;
     for (const ref of loaded) this.#copyRecord(ref);
-    this.#addGathered(message, replica.address, sharedStart);
+    this.#addGathered(message, replica.groupId, sharedStart);
     return true;
   }
 

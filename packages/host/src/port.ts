@@ -18,6 +18,10 @@ export const submissionKinds = {
   preVoteCampaign: 4,
   /** Its node id stands in `offsets`. */
   transfer: 5,
+  /** Its bytes are a change of members (membership.ts). */
+  configure: 6,
+  leaseRead: 7,
+  followerRead: 8,
 } as const;
 
 /** No call waits for this command. */

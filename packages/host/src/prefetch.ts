@@ -94,7 +94,7 @@ export class Prefetch {
     for (let i = 0; i < count; i++) {
       const replica = this.#found[i] as Replica;
       sum += (waits[i] as readonly number[])[replica.waitsAt] ?? 0;
-      sum += replica.address.groupId + replica.wheelDueMs;
+      sum += replica.groupId + replica.wheelDueMs;
       if ((machines[i] as StateMachine).close !== undefined) sum++;
     }
     this.sum = sum + RaftCore.touch(cores, count) + this.#wal.touch(slots, count);

@@ -1,4 +1,5 @@
-// The replicas of a host, by handle number and by group id. Replicas are never taken out: one that ended says so itself.
+// The replicas of a host, by handle number and by group id, and what every message is held against before its replica's
+// own memory is touched. Handle numbers are never used again: a call may still be on its way to a replica that ended.
 
 import type { Replica } from './replica.ts';
 
@@ -11,20 +12,34 @@ export class ReplicaTable {
   readonly #byGroup = new Map<number, number>();
   /** The same for small group ids, without a hash; 0 = none, else handle number + 1. */
   #bySmallId: Int32Array = new Int32Array(1024);
+  /** By handle number: the generation of the replica, and whether its configuration names instances. */
+  #generations: Uint32Array = new Uint32Array(64);
+  #guards: Uint8Array = new Uint8Array(64);
 
   add(replica: Replica): void {
-    const { groupId, number } = replica;
+    const { generation, groupId, number } = replica;
     this.all.push(replica);
+    if (number >= this.#generations.length) {
+      this.#generations = grown(this.#generations, new Uint32Array(2 * number));
+      this.#guards = grown(this.#guards, new Uint8Array(2 * number));
+    }
+    this.#generations[number] = generation;
     if (groupId >= smallIdMax) {
       this.#byGroup.set(groupId, number);
       return;
     }
     while (groupId >= this.#bySmallId.length) {
-      const grown = new Int32Array(this.#bySmallId.length * 2);
-      grown.set(this.#bySmallId);
-      this.#bySmallId = grown;
+      const grownIds = new Int32Array(this.#bySmallId.length * 2);
+      grownIds.set(this.#bySmallId);
+      this.#bySmallId = grownIds;
     }
     this.#bySmallId[groupId] = number + 1;
+  }
+
+  /** The group lives here no more. */
+  remove({ groupId }: Replica): void {
+    if (groupId >= smallIdMax) this.#byGroup.delete(groupId);
+    else this.#bySmallId[groupId] = 0;
   }
 
   /** Handle number of the group's replica, -1 = there is none. */
@@ -33,7 +48,25 @@ export class ReplicaTable {
     return groupId < 0 ? -1 : (this.#bySmallId[groupId] ?? 0) - 1;
   }
 
+  generationOf(number: number): number {
+    return this.#generations[number] as number;
+  }
+
+  /** Whether messages of the replica are held against the instances that its configuration names. */
+  isGuarded(number: number): boolean {
+    return this.#guards[number] !== 0;
+  }
+
+  setGuarded(number: number, isGuarded: boolean): void {
+    this.#guards[number] = isGuarded ? 1 : 0;
+  }
+
   find(groupId: number): Replica | undefined {
     return this.all[this.numberOf(groupId)];
   }
+}
+
+function grown<T extends Uint8Array | Uint32Array>(rows: T, to: T): T {
+  to.set(rows);
+  return to;
 }

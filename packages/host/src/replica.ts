@@ -8,10 +8,6 @@ import type { StateMachine } from './api.ts';
 import type { GroupView } from './group-handle.ts';
 import { noTicket } from './port.ts';
 import type { WheelItem } from './timer-wheel.ts';
-import type { Addressing } from './wire.ts';
-
-/** Generation of every member of a static membership. */
-export const memberGeneration = 1;
 
 /** Reads that joined one ReadIndex round, or that wait for one index to be applied. */
 export interface ReadWait {
@@ -24,14 +20,12 @@ export class Replica implements WheelItem {
   readonly core: RaftCore;
   readonly groupId: number;
   readonly generation: number;
-  /** Head of every message it sends. */
-  readonly address: Addressing;
   /** Handle number: its place in the engine's table. */
   readonly number: number;
   /** Slot in the log. */
   readonly slot: number;
-  readonly members: readonly number[];
-  readonly stateMachine: StateMachine;
+  /** Replaced by one that does nothing when the replica has ended for good. */
+  stateMachine: StateMachine;
   readonly view: GroupView;
 
   wheelDueMs: number = Infinity;
@@ -50,8 +44,18 @@ export class Replica implements WheelItem {
   cutTerm = 0;
   /** It stopped for good: nothing is stepped or applied any more. */
   isFailed = false;
-  /** Failed, or its host is closed. */
+  /** It has left the log but for its tombstone. */
+  isRemoved = false;
+  /** Failed, removed, or its host is closed. */
   isEnded = false;
+  /** Then: the status with which its calls are refused. */
+  endStatus = 0;
+  /** Some member's data directory is named by the configuration: what comes from or goes to another one is dropped. */
+  namesInstances = false;
+  /** The configuration that counts is known to be committed, and whoever wants to know that was told. */
+  isConfigurationSettled = false;
+  /** An operator was told that a follower needs a snapshot. */
+  isSnapshotTold = false;
 
   // Submissions of this turn, a chain through the batch.
   chainHead = -1;
@@ -65,8 +69,12 @@ export class Replica implements WheelItem {
   waitsAt = 0;
   waitsEnd = 0;
   waitsFirst = 0;
-  /** Tickets of reads that arrived in this turn. */
+  /** It stands in the list of replicas with reads that arrived in this turn. */
+  isReading = false;
+  /** Tickets of linearizable reads that arrived in this turn, and of those that name another way; null = none yet. */
   readsArrived: number[] = [];
+  leaseReads: number[] | null = null;
+  followerReads: number[] | null = null;
   /** Reads whose round is not confirmed, in order of token. */
   reads: ReadWait[] = [];
   /** Reads that wait for an index to be applied. */
@@ -82,7 +90,6 @@ export class Replica implements WheelItem {
       readonly generation: number;
       readonly number: number;
       readonly slot: number;
-      readonly members: readonly number[];
     },
     stateMachine: StateMachine,
     view: GroupView,
@@ -91,14 +98,8 @@ export class Replica implements WheelItem {
     this.core = core;
     this.groupId = identity.groupId;
     this.generation = identity.generation;
-    this.address = {
-      groupId: identity.groupId,
-      fromGeneration: identity.generation,
-      toGeneration: memberGeneration,
-    };
     this.number = identity.number;
     this.slot = identity.slot;
-    this.members = identity.members;
     this.stateMachine = stateMachine;
     this.view = view;
     this.appliedIndex = appliedIndex;

@@ -5,6 +5,7 @@ import type { CoreEvent } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import type { BlockWriter } from './block-writer.ts';
 import type { LiveFrames } from './live-frames.ts';
+import type { MembershipDesk } from './membership-desk.ts';
 import type { EngineCounters } from './metrics.ts';
 import {
   type CompletionBatch,
@@ -27,11 +28,11 @@ export const walPendingBytesMax: number = 64 << 20;
 const notLeader = statusOf('NOT_LEADER');
 const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
 const walFull = statusOf('WAL_FULL');
-const closed = statusOf('CLOSED');
-const groupFatal = statusOf('GROUP_FATAL');
 
 export interface Stepper {
   step(replica: Replica, event: CoreEvent): void;
+  /** The time that steps take now. */
+  readonly nowMs: number;
   /** A turn should come. */
   wake(): void;
 }
@@ -49,6 +50,7 @@ export class SubmissionDesk {
   readonly #prefetch: Prefetch;
   readonly #reads: ReadDesk;
   readonly #transfers: TransferDesk;
+  readonly #memberships: MembershipDesk;
   readonly #completions: CompletionBatch;
   readonly #counters: EngineCounters;
   readonly #proposers: Replica[] = [];
@@ -58,7 +60,8 @@ export class SubmissionDesk {
     count: 0,
     bytes: 0,
   };
-  readonly #read: CoreEvent = { kind: 'read' };
+  readonly #read: CoreEvent = { kind: 'read', byQuorum: true };
+  readonly #readViaLeader: CoreEvent = { kind: 'read', viaLeader: true };
 
   constructor(
     stepper: Stepper,
@@ -70,6 +73,7 @@ export class SubmissionDesk {
       readonly prefetch: Prefetch;
       readonly reads: ReadDesk;
       readonly transfers: TransferDesk;
+      readonly memberships: MembershipDesk;
       readonly completions: CompletionBatch;
       readonly counters: EngineCounters;
     },
@@ -82,6 +86,7 @@ export class SubmissionDesk {
     this.#prefetch = parts.prefetch;
     this.#reads = parts.reads;
     this.#transfers = parts.transfers;
+    this.#memberships = parts.memberships;
     this.#completions = parts.completions;
     this.#counters = parts.counters;
   }
@@ -105,8 +110,17 @@ export class SubmissionDesk {
           replica.chainTail = i;
           break;
         case submissionKinds.read:
-          if (replica.readsArrived.length === 0) this.#readers.push(replica);
-          replica.readsArrived.push(batch.tickets[i] as number);
+        case submissionKinds.leaseRead:
+        case submissionKinds.followerRead:
+          this.#arrived(replica, batch.kinds[i] as number, batch.tickets[i] as number);
+          break;
+        case submissionKinds.configure:
+          this.#memberships.start(
+            replica,
+            batch.tickets[i] as number,
+            batch.arena,
+            batch.offsets[i] as number,
+          );
           break;
         case submissionKinds.transfer:
           this.#transfers.start(
@@ -137,8 +151,8 @@ export class SubmissionDesk {
   }
 
   #campaign(replica: Replica, preVote: boolean, ticket: number): void {
-    if (!replica.isFailed) this.#stepper.step(replica, { kind: 'campaign', preVote });
-    this.#completions.add(ticket, replica.isFailed ? groupFatal : statusOk, 0, 0, null);
+    if (!replica.isEnded) this.#stepper.step(replica, { kind: 'campaign', preVote });
+    this.#completions.add(ticket, replica.isEnded ? replica.endStatus : statusOk, 0, 0, null);
   }
 
   /** Seals the commands that arrived for a group into blocks and steps its core; what is over its share waits a turn. */
@@ -159,7 +173,7 @@ export class SubmissionDesk {
       if (head < 0) return;
     }
     if (replica.isEnded) {
-      return this.#refuseChain(batch, head, replica.isFailed ? groupFatal : closed, 0);
+      return this.#refuseChain(batch, head, replica.endStatus, 0);
     }
     if (!isLeader) return this.#refuseChain(batch, head, notLeader, core.leader);
     if (isHandingOver) return this.#refuseChain(batch, head, notLeader, core.transferTo);
@@ -207,12 +221,49 @@ export class SubmissionDesk {
     }
   }
 
+  #arrived(replica: Replica, kind: number, ticket: number): void {
+    if (!replica.isReading) {
+      replica.isReading = true;
+      this.#readers.push(replica);
+    }
+    if (kind === submissionKinds.read) {
+      replica.readsArrived.push(ticket);
+    } else if (kind === submissionKinds.leaseRead) {
+      replica.leaseReads ??= [];
+      replica.leaseReads.push(ticket);
+    } else {
+      replica.followerReads ??= [];
+      replica.followerReads.push(ticket);
+    }
+  }
+
   #startReads(replica: Replica): void {
-    if (replica.isFailed) return this.#reads.refuseArrived(replica, groupFatal, 0);
+    replica.isReading = false;
+    const { core, leaseReads, followerReads } = replica;
+    const reads = this.#reads;
+    if (replica.isEnded) return reads.refuseArrived(replica, replica.endStatus, 0);
+    if (core.role !== 'leader') {
+      replica.followerReads = null;
+      reads.refuseArrived(replica, notLeader, core.leader);
+      if (followerReads === null) return;
+      replica.readsArrived = followerReads;
+      this.#stepper.step(replica, this.#readViaLeader);
+      // A step that took the reads has moved their tickets to a round.
+      if (replica.readsArrived.length > 0) reads.refuseArrived(replica, notLeader, core.leader);
+      return;
+    }
+    replica.leaseReads = null;
+    replica.followerReads = null;
+    if (leaseReads !== null && core.hasLease(this.#stepper.nowMs)) {
+      reads.ready(replica, leaseReads, core.commitIndex);
+    } else if (leaseReads !== null) {
+      replica.readsArrived.push(...leaseReads);
+    }
+    if (followerReads !== null) replica.readsArrived.push(...followerReads);
+    if (replica.readsArrived.length === 0) return;
     this.#stepper.step(replica, this.#read);
-    // A step that took the reads has moved their tickets to a round.
     if (replica.readsArrived.length > 0) {
-      this.#reads.refuseArrived(replica, notLeader, replica.core.leader);
+      reads.refuseArrived(replica, replica.isEnded ? replica.endStatus : notLeader, core.leader);
     }
   }
 

@@ -2,6 +2,7 @@
 // host. No promise is made to users about anything here.
 
 export {
+  isHostRecord,
   messageBytesAt,
   messageGroupId,
   messageSharedAt,

@@ -9,8 +9,6 @@ const notLeader = statusOf('NOT_LEADER');
 const configInvalid = statusOf('CONFIG_INVALID');
 const busy = statusOf('BUSY');
 const timedOut = statusOf('TIMED_OUT');
-const closed = statusOf('CLOSED');
-const groupFatal = statusOf('GROUP_FATAL');
 
 export class TransferDesk {
   readonly #completions: CompletionBatch;
@@ -24,7 +22,7 @@ export class TransferDesk {
   /** Steps the transfer to `nodeId`; the ticket waits for how it ends. */
   start(replica: Replica, nodeId: number, ticket: number, stepper: Stepper): void {
     const { core } = replica;
-    if (replica.isEnded) return this.#answer(ticket, replica.isFailed ? groupFatal : closed, 0);
+    if (replica.isEnded) return this.#answer(ticket, replica.endStatus, 0);
     if (this.#waiting.has(replica)) return this.#answer(ticket, busy, 0);
     this.#waiting.set(replica, ticket);
     stepper.step(replica, { kind: 'transfer', nodeId });

@@ -22,33 +22,31 @@
 //   timeoutNow       nothing more
 //   logReverted      32 index u64
 //
-// The sender's node id is not here: it is the proven identity of the connection.
+// The sender's node id is not here: it is the proven identity of the connection. Types 64 and above are in member-wire.ts.
 
 import { putU16, putU32, putU64, u16At, u32At, u64At } from '@flotilla/codec';
 import { type Message, type MessageKind, messageKinds } from '@flotilla/core';
+import { answerBytes, hostRecordTypeMin, memberRecordTypes, questionBytes } from './member-wire.ts';
 
 const flagGranted = 1;
 const flagForced = 2;
 
-/** Bytes of a record by type; 0 = no such type. */
-const recordBytesByKind: readonly number[] = [0, 80, 56, 48, 40, 48, 32, 48, 32, 40, 48, 32, 0, 40];
+/** Bytes of a record by type; 0 = no such type. A snapshot is no record: it needs a lane of its own. */
+const recordBytesByKind: Uint8Array = new Uint8Array(256);
+recordBytesByKind.set([0, 80, 56, 48, 40, 48, 32, 48, 32, 40, 48, 32, 0, 40]);
+recordBytesByKind[memberRecordTypes.question] = questionBytes;
+recordBytesByKind[memberRecordTypes.answer] = answerBytes;
 export const messageBytesMax = 80;
 const groupIdAt = 8;
 const toGenerationAt = 20;
 const termAt = 24;
 
-export interface Addressing {
-  readonly groupId: number;
-  readonly fromGeneration: number;
-  readonly toGeneration: number;
-}
-
-/** Writes `message` at `at` (room for messageBytesMax) and answers its length. */
+/** Writes `message` of the group at `at` (room for messageBytesMax) and answers its length. */
 export function putMessage(
   bytes: Uint8Array,
   at: number,
   message: Message,
-  address: Addressing,
+  groupId: number,
   sharedAt: number,
 ): number {
   const kind = message.kind;
@@ -57,9 +55,9 @@ export function putMessage(
   bytes[at + 1] = (message.granted ? flagGranted : 0) | (message.forced ? flagForced : 0);
   putU16(bytes, at + 2, recordBytes);
   putU32(bytes, at + 4, 0);
-  putU64(bytes, at + groupIdAt, address.groupId);
-  putU32(bytes, at + 16, address.fromGeneration);
-  putU32(bytes, at + toGenerationAt, address.toGeneration);
+  putU64(bytes, at + groupIdAt, groupId);
+  putU32(bytes, at + 16, message.fromGeneration);
+  putU32(bytes, at + toGenerationAt, message.toGeneration);
   putU64(bytes, at + termAt, message.term);
   switch (kind) {
     case messageKinds.append:
@@ -114,6 +112,11 @@ export function messageBytesAt(bytes: Uint8Array, at: number, end: number): numb
     : 0;
 }
 
+/** Whether the record at `at` is not a Raft message but one of member-wire.ts. */
+export function isHostRecord(bytes: Uint8Array, at: number): boolean {
+  return (bytes[at] as number) >= hostRecordTypeMin;
+}
+
 export function messageGroupId(bytes: Uint8Array, at: number): number {
   return u64At(bytes, at + groupIdAt);
 }
@@ -135,7 +138,10 @@ export function messageSharedAt(bytes: Uint8Array, at: number): number {
   return u32At(bytes, at + 76);
 }
 
-/** Reads the record at `at`, whose length has been checked, into `message`. False where a number exceeds 2^53 - 1. */
+/**
+ * Reads the record at `at`, whose length has been checked, into `message`. False where a number exceeds 2^53 - 1 or the
+ * sender's generation is 0.
+ */
 export function readMessage(bytes: Uint8Array, at: number, message: Message): boolean {
   message.clear();
   const kind = bytes[at] as MessageKind;
@@ -182,6 +188,7 @@ export function readMessage(bytes: Uint8Array, at: number, message: Message): bo
     default: // the vote answers and timeoutNow have nothing more
   }
   return (
+    message.fromGeneration >= 1 &&
     message.term >= 0 &&
     message.prevIndex >= 0 &&
     message.prevTerm >= 0 &&

@@ -30,6 +30,10 @@ export const errorCodes = {
   CONFIG_IN_PROGRESS: { retryable: true },
   /** No group can have these members; `details.kind` says why. */
   MEMBERSHIP_INVALID: { retryable: false },
+  /** A node that is to join does not answer, or has no replica that waits to; nothing was changed. `details.reason` says which. */
+  MEMBER_NOT_READY: { retryable: true },
+  /** This host's replica was removed from its group; what is left is a tombstone. */
+  REPLICA_REMOVED: { retryable: false },
   /** A key is served by another shard or host; `details` names it. */
   WRONG_SHARD: { retryable: true },
   /** An option has a value that cannot work; `details.problems` lists each one. */

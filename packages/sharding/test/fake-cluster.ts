@@ -216,7 +216,7 @@ export class FakeHost implements GroupHost {
       throw new FlotillaError('BUSY', 'a planned failure');
     }
     const state = this.#cluster.state(options.groupId);
-    state.members = options.members;
+    state.members = options.members ?? [];
     state.log.forEach((payload, i) => {
       options.stateMachine.apply(new FakeBatch(options.groupId, i + 1, payload, false));
     });
@@ -289,6 +289,10 @@ class FakeGroup implements RaftGroup {
     this.#cluster.state(this.groupId).leader = nodeId;
   }
 
+  changeMembership(): Promise<never> {
+    return Promise.reject(new FlotillaError('NOT_LEADER', 'memberships do not change here'));
+  }
+
   status(): GroupStatus {
     const state = this.#cluster.state(this.groupId);
     const length = state.log.length;
@@ -300,7 +304,18 @@ class FakeGroup implements RaftGroup {
       commitIndex: length,
       appliedIndex: length,
       lastIndex: length,
+      generation: 1,
       members: state.members,
+      membership: {
+        voters: state.members.map((nodeId) => ({ nodeId, generation: 1, instance: 0 })),
+        votersOutgoing: [],
+        learners: [],
+        learnersNext: [],
+        leaseMs: 0,
+        index: 0,
+        isCommitted: true,
+      },
+      progress: null,
     };
   }
 

@@ -377,7 +377,18 @@ const status = (more: Partial<GroupStatus>): GroupStatus => ({
   commitIndex: 9,
   appliedIndex: 9,
   lastIndex: 9,
+  generation: 1,
   members: [1, 2, 3],
+  membership: {
+    voters: [1, 2, 3].map((nodeId) => ({ nodeId, generation: 1, instance: 0 })),
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    leaseMs: 0,
+    index: 0,
+    isCommitted: true,
+  },
+  progress: null,
   ...more,
 });
 

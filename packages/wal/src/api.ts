@@ -95,6 +95,11 @@ export interface RecoveredGroup {
   readonly prevTerm: number;
   readonly lastIndex: number;
   readonly termEnds: readonly WalTermEnd[];
+  /**
+   * Where configuration entries may stand in the log, ascending: every one is named, and some index where one has been
+   * replaced by something else may be too.
+   */
+  readonly configurationsAt: readonly number[];
   /** The newest snapshot laid, or null. */
   readonly snapshot: SnapshotInfo | null;
   /** Only a tombstone is left: generation, term and vote count, and no entries. */

@@ -38,6 +38,9 @@ export class LogIndex {
   readonly use: SegmentUse = new SegmentUse();
   readonly #terms: TermList = new TermList(this.groups);
 
+  /** By slot: where recovery saw configuration entries, replaced ones included. Empty for nearly every group. */
+  readonly #configurations: Map<number, Set<number>> = new Map();
+
   // Filled by find().
   foundFirst = 0;
   foundLast = 0;
@@ -228,6 +231,21 @@ export class LogIndex {
     groups.replicaId[slot] = replicaId;
     groups.config[slot] = config;
     groups.status[slot] = (groups.status[slot] as number) & ~groupStatus.removed;
+  }
+
+  /** Recovery saw a configuration entry. */
+  noteConfiguration(slot: number, index: number): void {
+    const known = this.#configurations.get(slot);
+    if (known === undefined) this.#configurations.set(slot, new Set([index]));
+    else known.add(index);
+  }
+
+  /** Where configuration entries may stand in the group's log, ascending. */
+  configurationsAt(slot: number): number[] {
+    const first = this.groups.first[slot] as number;
+    const last = this.groups.last[slot] as number;
+    const known = [...(this.#configurations.get(slot) ?? [])];
+    return known.filter((index) => index >= first && index <= last).sort((a, b) => a - b);
   }
 
   noteSnapshot(slot: number, snapshot: SnapshotInfo): void {

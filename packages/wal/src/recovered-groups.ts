@@ -25,6 +25,7 @@ export function recoveredGroupsOf(index: LogIndex): RecoveredGroup[] {
       prevTerm: groups.prevTerm[slot] as number,
       lastIndex: groups.last[slot] as number,
       termEnds: index.termEnds(slot),
+      configurationsAt: index.configurationsAt(slot),
       snapshot: groups.snapshot[slot] ?? null,
       isRemoved: groups.isRemoved(slot),
     });

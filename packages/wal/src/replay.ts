@@ -13,6 +13,7 @@ import {
   blockTerm,
   entriesFlagRewrite,
   ignorableTypeMin,
+  isConfigurationBlock,
   recordHeadBytes,
   recordTypes,
   u16At,
@@ -278,6 +279,7 @@ function applyEntries(
     index.followGap(slot, term);
   }
   const count = blockCount(bytes, block);
+  if (isConfigurationBlock(bytes, block)) index.noteConfiguration(slot, first);
   index.append(slot, first, count, term, segSlot, offset, u32At(bytes, at + 4));
   return null;
 }
@@ -299,6 +301,7 @@ function applyRewrite(
     first < (groups.first[slot] as number) ||
     (isLastKnown(index, slot) && last > (groups.last[slot] as number));
   const place = { first, count, segSlot, offset, recLen: u32At(bytes, at + 4) };
+  if (isConfigurationBlock(bytes, block)) index.noteConfiguration(slot, first);
   if (!isOutside && index.restore(slot, place, blockTerm(bytes, block))) return null;
   return state(
     `group ${groups.groupId[slot]}: entries ${first}..${last} stand here again and are not those of the log`,

@@ -17,6 +17,7 @@ import {
 } from '@flotilla/codec';
 import { Message, messageKinds } from '@flotilla/core';
 import {
+  isHostRecord,
   messageBytesAt,
   messageGroupId,
   messageSharedAt,
@@ -140,6 +141,11 @@ class TappedConn implements Conn {
     const message = this.#message;
     for (let at = from; at < headsEnd; ) {
       const recordBytes = messageBytesAt(bytes, at, headsEnd);
+      if (recordBytes > 0 && isHostRecord(bytes, at)) {
+        // What hosts ask each other about members promises nothing.
+        at += recordBytes;
+        continue;
+      }
       if (recordBytes === 0 || !readMessage(bytes, at, message)) {
         this.#events.onUnreadable('a frame with an unreadable message');
         return;
