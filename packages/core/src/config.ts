@@ -45,6 +45,8 @@ export interface ConfigurationAt {
 export interface CoreBoot {
   readonly term: number;
   readonly votedFor: number;
+  /** Which replica of `votedFor` has the vote; the first one where absent. Means nothing where nobody has it. */
+  readonly votedGeneration?: number;
   readonly commit: number;
   /** First index present, 1 for a log that was never compacted; prevTerm is the term of the entry before it. */
   readonly firstIndex: number;

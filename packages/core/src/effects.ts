@@ -47,8 +47,9 @@ export class Effects {
    * between the two commit whatever stale entries stand at those places.
    */
   term = 0;
-  /** Node id, 0 = none. The host adds the other two parts of the member's identity. */
+  /** Node id, 0 = none, and which replica of it. The host adds the third part of the member's identity. */
   votedFor = 0;
+  votedGeneration = 0;
   commit = 0;
   /**
    * First index of a conflicting suffix to drop, 0 = none. Where steps were gathered, `messages` may hold appends from
@@ -98,6 +99,7 @@ export class Effects {
     this.hardStateChanged = false;
     this.term = 0;
     this.votedFor = 0;
+    this.votedGeneration = 0;
     this.commit = 0;
     this.truncateFrom = 0;
     this.appendFirst = 0;

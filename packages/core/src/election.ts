@@ -8,7 +8,7 @@
 //    voter's node, never. A joint configuration is won in both halves.
 // 4. A replica that its own log leaves out without that being committed may campaign still, without a vote of its own: it
 //    may be the only one that holds the entry without which nobody else can win (thesis §4.2.2).
-// 5. A replica votes once a term, and only for a log that is at least as up to date as its own.
+// 5. A replica votes once a term, for one replica of one node, and only for a log that is at least as up to date as its own.
 //
 // What keeps elections possible with pre-vote and check-quorum in any mixture: a request of a lower term is always
 // answered with our own term, never dropped, so that a replica left behind catches up; a pre-vote never changes a term;
@@ -98,17 +98,18 @@ export function onVoteRequest(s: CoreState, m: Message, nowMs: number, out: Effe
   if (m.term > s.term) {
     if (!m.forced && isLoyal(s, nowMs)) return;
     if (!isPre) becomeFollower(s, m.term, 0, nowMs, out);
-  } else if (!m.forced && s.leader === 0 && s.votedFor !== m.from && isPromised(s, nowMs)) {
+  } else if (!m.forced && s.leader === 0 && !hasVoteOf(s, m) && isPromised(s, nowMs)) {
     // The term was learned from somebody, but what a lease rests on is a promise in time, not in terms.
     return;
   }
   const isFree =
     m.term >= s.term &&
-    (s.votedFor === m.from || (s.votedFor === 0 && s.leader === 0) || (isPre && m.term > s.term));
+    (hasVoteOf(s, m) || (s.votedFor === 0 && s.leader === 0) || (isPre && m.term > s.term));
   const isGranted = isFree && isUpToDate(s, m.index, m.logTerm);
   if (isGranted && !isPre) {
-    if (s.votedFor !== m.from) {
+    if (!hasVoteOf(s, m)) {
       s.votedFor = m.from;
+      s.votedGeneration = m.fromGeneration;
       noteHardState(s, out);
       // A repeated request restarts nothing: a late copy must not lengthen the loyalty to a leader elected since.
       restartElectionTimer(s, nowMs);
@@ -119,6 +120,11 @@ export function onVoteRequest(s: CoreState, m: Message, nowMs: number, out: Effe
   const answer = pushMessage(s, list, kind, m.from, m.fromGeneration);
   answer.granted = isGranted;
   if (isGranted) answer.term = m.term;
+}
+
+/** Whether the sender is who has our vote: another replica of that node, which knows nothing of it, is not. */
+function hasVoteOf(s: CoreState, m: Message): boolean {
+  return s.votedFor === m.from && s.votedGeneration === m.fromGeneration;
 }
 
 /** Raft §5.4.1: the later last term wins, then the longer log. */

@@ -24,8 +24,10 @@ export function checkInvariants(s: CoreState): void {
   assert(isLeader === (s.leader === s.nodeId), '7: a replica follows itself only as leader');
   const isCampaigning = s.role === 'candidate' || s.role === 'preCandidate';
   assert(!isCampaigning || s.mayLead, '8: only voters campaign');
-  assert(s.role !== 'candidate' || s.votedFor === s.nodeId, '9: a candidate votes for itself');
-  assert(!isLeader || s.votedFor === s.nodeId, '10: a leader voted for itself');
+  const isOwnVote = s.votedFor === s.nodeId && s.votedGeneration === s.generation;
+  assert(s.role !== 'candidate' || isOwnVote, '9: a candidate votes for itself');
+  assert(!isLeader || isOwnVote, '10: a leader voted for itself');
+  assert((s.votedFor === 0) === (s.votedGeneration === 0), '37: a vote names a replica');
   assert((s.votesGranted & s.votesRefused) === 0, '11: nobody grants and refuses');
   // Leaders.
   assert(isLeader || s.peers.length === 0, '12: only a leader tracks peers');

@@ -9,6 +9,7 @@
 // 4. A leader without a vote in the new configuration counts itself out at once and leaves when that is committed.
 // 5. Who is left out still gets the entries that say so, and counts for nothing, until the change is committed.
 
+import { assert } from './assert.ts';
 import type { Configuration } from './configuration.ts';
 import {
   applySimple,
@@ -20,7 +21,7 @@ import {
 import type { Effects, Refusal } from './effects.ts';
 import type { Transition } from './event.ts';
 import { Progress } from './progress.ts';
-import { type CoreState, peerOf, pushConfiguration } from './state.ts';
+import { type CoreState, isRemoved, peerOf, pushConfiguration } from './state.ts';
 
 /** What a change would make of the configuration, or why it may not be made now. */
 export function plan(
@@ -38,6 +39,8 @@ export function plan(
 
 function refusalNow(s: CoreState): Refusal | null {
   if (s.role !== 'leader') return 'notLeader';
+  // One that stays after its removal makes no more changes: it could bring another replica of its own node in.
+  if (s.ownBit === 0 && isRemoved(s)) return 'notLeader';
   if (s.transferTo !== 0) return 'transferring';
   if (s.commitIndex < s.leaderFirstIndex) return 'noOwnCommit';
   return s.configurationIndex > s.commitIndex ? 'changeInProgress' : null;
@@ -83,7 +86,11 @@ export function trackMembers(s: CoreState, next: number, nowMs: number): void {
   const { configuration } = s;
   const peers: Progress[] = [];
   for (const member of configuration.members()) {
-    if (member.nodeId === s.nodeId) continue;
+    if (member.nodeId === s.nodeId) {
+      // Its votes and entries would be taken for ours.
+      assert(member.generation === s.generation, 'no other replica of this node belongs');
+      continue;
+    }
     const known = peerOf(s, member.nodeId);
     const isSame = known !== null && known.generation === member.generation;
     const p = isSame ? known : new Progress(member, next, ++s.streamLast, nowMs, s.config);

@@ -89,6 +89,10 @@ export class RaftCore {
   get votedFor(): number {
     return this.#state.votedFor;
   }
+  /** Which replica of `votedFor` has the vote; 0 where nobody has it. */
+  get votedGeneration(): number {
+    return this.#state.votedGeneration;
+  }
   /** Node id, 0 = unknown. */
   get leader(): number {
     return this.#state.leader;

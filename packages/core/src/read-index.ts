@@ -32,6 +32,8 @@ export class ReadRounds {
   heldToken = 0;
   /** One of those reads trusts no lease. */
   isHeldByQuorum = false;
+  /** Newest open round of a read that trusts no lease, 0 = none. */
+  byQuorumToken = 0;
   readonly remoteRounds: number[] = [];
   readonly remoteNodes: number[] = [];
   readonly remoteGenerations: number[] = [];
@@ -152,7 +154,10 @@ function startRound(
   out: Effects,
 ): void {
   assert(s.commitIndex >= s.leaderFirstIndex, 'no read before a commit of the own term');
-  if ((!byQuorum && hasLease(s, nowMs)) || voteInBoth(s.ownBit, 0, s.configuration) === 'won') {
+  if (
+    (!byQuorum && mayTrustLease(s, nowMs)) ||
+    voteInBoth(s.ownBit, 0, s.configuration) === 'won'
+  ) {
     // Held questions of followers wait in this round too.
     confirm(s, token, s.commitIndex, out);
     return;
@@ -164,7 +169,13 @@ function startRound(
   }
   reads.tokens.push(token);
   reads.indexes.push(s.commitIndex);
+  if (byQuorum) reads.byQuorumToken = token;
   for (const p of s.peers) sendHeartbeat(s, p, s.tokenLast, nowMs, out);
+}
+
+/** Who confirms a round confirms all older ones, which must not be by lease while one of them trusts none. */
+function mayTrustLease(s: CoreState, nowMs: number): boolean {
+  return (s.reads === null || s.reads.byQuorumToken === 0) && hasLease(s, nowMs);
 }
 
 /** The first entry of the term is committed. */
@@ -192,6 +203,7 @@ export function confirmReads(s: CoreState, out: Effects): void {
   const index = reads.indexes[confirmed - 1] as number;
   reads.tokens.splice(0, confirmed);
   reads.indexes.splice(0, confirmed);
+  if (token >= reads.byQuorumToken) reads.byQuorumToken = 0;
   confirm(s, token, index, out);
 }
 

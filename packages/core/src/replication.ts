@@ -28,6 +28,7 @@ import {
   newestToken,
   peerOf,
   pushMessage,
+  uncommittedBytes,
 } from './state.ts';
 import { handOver, transferTick } from './transfer.ts';
 
@@ -66,7 +67,7 @@ export function propose(
 function refusalOf(s: CoreState, count: number, bytes: number): Refusal | null {
   if (s.role !== 'leader') return 'notLeader';
   if (s.transferTo !== 0) return 'transferring';
-  // A leader that stays after its removal only tells the others of it.
+  // A leader that stays after its removal only tells the others of it (membership.ts says the same of changes).
   if (s.ownBit === 0 && isRemoved(s)) return 'notLeader';
   // The numbers are used up: nobody will ever take it.
   if (s.runs.lastIndex + count > Number.MAX_SAFE_INTEGER) return 'notLeader';
@@ -79,11 +80,9 @@ function refusalOf(s: CoreState, count: number, bytes: number): Refusal | null {
 function isOverUncommitted(s: CoreState, bytes: number, bytesMax: number): boolean {
   // Counted too high by what was committed since the mark; only where that would refuse is it counted exactly.
   if (s.uncommittedBefore + s.uncommittedSince + bytes <= bytesMax) return false;
-  const first = Math.max(s.commitIndex + 1, s.runs.firstIndex);
-  const last = s.runs.lastIndex;
-  s.uncommittedBefore = first <= last ? s.log.bytesBetween(first, last) : 0;
+  s.uncommittedBefore = uncommittedBytes(s);
   s.uncommittedSince = 0;
-  s.uncommittedMark = last;
+  s.uncommittedMark = s.runs.lastIndex;
   return s.uncommittedBefore > 0 && s.uncommittedBefore + bytes > bytesMax;
 }
 

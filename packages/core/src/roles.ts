@@ -8,7 +8,13 @@ import { assert } from './assert.ts';
 import type { Effects } from './effects.ts';
 import { trackMembers } from './membership.ts';
 import { voidAsked, voidReads } from './read-index.ts';
-import { type CoreState, dropPeers, noteHardState, restartElectionTimer } from './state.ts';
+import {
+  type CoreState,
+  dropPeers,
+  noteHardState,
+  restartElectionTimer,
+  uncommittedBytes,
+} from './state.ts';
 
 /** Follows `leader` (0 = not known yet) in `term`, which is not below ours. */
 export function becomeFollower(
@@ -29,6 +35,7 @@ export function becomeFollower(
   if (term > s.term) {
     s.term = term;
     s.votedFor = 0;
+    s.votedGeneration = 0;
     s.verifiedIndex = 0;
     noteHardState(s, out);
   }
@@ -64,6 +71,7 @@ export function becomeCandidate(s: CoreState, nowMs: number, out: Effects): void
   s.leader = 0;
   s.term++;
   s.votedFor = s.nodeId;
+  s.votedGeneration = s.generation;
   s.verifiedIndex = 0;
   s.votesGranted = 0;
   s.votesRefused = 0;
@@ -84,7 +92,8 @@ export function becomeLeader(s: CoreState, nowMs: number, out: Effects): void {
   s.votesRefused = 0;
   s.leaderFirstIndex = blank;
   s.selfMatch = 0;
-  s.uncommittedBefore = 0;
+  // What earlier leaders left counts too: leaders that take turns must not each add as much again (etcd raft #11).
+  s.uncommittedBefore = uncommittedBytes(s);
   s.uncommittedSince = 0;
   s.uncommittedMark = blank;
   trackMembers(s, blank, nowMs);

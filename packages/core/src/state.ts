@@ -39,7 +39,9 @@ export class CoreState {
 
   role: Role = 'follower';
   term: number;
+  /** Node id, 0 = nobody, and which replica of that node: another one is another candidate. */
   votedFor: number;
+  votedGeneration: number;
   /** Node id, 0 = unknown. */
   leader = 0;
   commitIndex: number;
@@ -89,6 +91,7 @@ export class CoreState {
     checkConfig(config);
     checkCount('boot.term', boot.term);
     checkCount('boot.votedFor', boot.votedFor);
+    checkCount('boot.votedGeneration', boot.votedGeneration ?? 1);
     checkCount('boot.commit', boot.commit);
     checkCount('boot.generation', boot.generation ?? 1);
     checkCount('boot.tokenBase', boot.tokenBase ?? 0);
@@ -106,6 +109,7 @@ export class CoreState {
     this.configurationIndex = boot.firstIndex - 1;
     this.term = boot.term;
     this.votedFor = boot.votedFor;
+    this.votedGeneration = boot.votedFor === 0 ? 0 : (boot.votedGeneration ?? 1);
     // A commit index may have been written before a crash that took the entries behind it.
     this.commitIndex = Math.max(boot.firstIndex - 1, Math.min(boot.commit, this.runs.lastIndex));
     this.durableTerm = boot.term;
@@ -284,6 +288,7 @@ export function noteHardState(s: CoreState, out: Effects): void {
   out.hardStateChanged = true;
   out.term = s.term;
   out.votedFor = s.votedFor;
+  out.votedGeneration = s.votedGeneration;
   out.commit = s.commitIndex;
 }
 
@@ -308,6 +313,14 @@ export function pushMessage(
   message.toGeneration = toGeneration;
   message.term = s.term;
   return message;
+}
+
+/** Bytes of the entries that are in the log and not committed; not counted where nothing limits them. */
+export function uncommittedBytes(s: CoreState): number {
+  if (s.config.uncommittedBytesMax === undefined) return 0;
+  const first = Math.max(s.commitIndex + 1, s.runs.firstIndex);
+  const last = s.runs.lastIndex;
+  return first <= last ? s.log.bytesBetween(first, last) : 0;
 }
 
 /** Moves the commit index up to `index`, which is not below it. */

@@ -1,6 +1,6 @@
 // Elections: Raft §5.2 and §5.4.1, pre-vote (thesis §9.6), check-quorum (Raft §6, thesis §4.2.3).
 
-import { messageKinds } from '@flotilla/core';
+import { Configuration, messageKinds } from '@flotilla/core';
 import { describe, expect, it } from 'vitest';
 import { fieldsOf, Single } from './single.ts';
 
@@ -179,6 +179,25 @@ describe('voting (Raft §5.2, §5.4.1)', () => {
     const again = node.receive(vote, { from: 2, term: 5 });
     expect(again.later[0]?.granted).toBe(true);
     expect(again.hardState).toBeNull();
+  });
+
+  it('gives its vote to one replica of a node: another one of it, which knows nothing of that, gets none in that term', () => {
+    const isGranted = (node: Single, fromGeneration: number): boolean | undefined => {
+      const { now, later } = node.receive(vote, { from: 2, fromGeneration, term: 5 });
+      return [...now, ...later][0]?.granted;
+    };
+    const node = new Single({ term: 4 });
+    const first = node.receive(vote, { from: 2, fromGeneration: 3, term: 5 });
+    expect([first.hardState?.votedFor, first.votedGeneration]).toEqual([2, 3]);
+    const restarted = new Single({ term: 5, votedFor: 2, votedGeneration: 3 });
+    for (const each of [node, restarted]) {
+      expect([isGranted(each, 4), isGranted(each, 3)]).toEqual([false, true]);
+      expect([each.core.votedFor, each.core.votedGeneration]).toEqual([2, 3]);
+    }
+    const voters = [1, 2, 3].map((nodeId) => ({ nodeId, generation: 2, instance: 0 }));
+    const configuration = new Configuration({ voters });
+    const own = new Single({ term: 4, generation: 2, configuration });
+    expect([own.campaign().votedGeneration, own.core.votedFor]).toEqual([2, 1]);
   });
 
   it.each([

@@ -344,6 +344,20 @@ describe('limits', () => {
     expect(node.propose(1).refusal).toBe('uncommittedFull');
   });
 
+  it('count what earlier leaders left uncommitted: leaders that take turns do not each add as much again', () => {
+    const config = { uncommittedBytesMax: 50 };
+    const node = new Single({ config, termEnds: [{ term: 1, lastIndex: 6 }], commit: 1 });
+    node.lead();
+    expect(node.propose(1).refusal).toBe('uncommittedFull');
+    node.persist();
+    node.ack(2, 7);
+    expect(node.propose(5).refusal).toBeNull();
+    // What is committed is of no account.
+    const idle = new Single({ config, termEnds: [{ term: 1, lastIndex: 6 }], commit: 6 });
+    idle.lead();
+    expect(idle.propose(5).refusal).toBeNull();
+  });
+
   it('hand over only to another voter of the configuration to come', () => {
     const node = leading();
     configure(node, learner(4));

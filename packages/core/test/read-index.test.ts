@@ -166,6 +166,22 @@ describe('a read that wants a quorum in a group with leases', () => {
     expect(answer(node, 3, asked.readToken).reads).toEqual([{ token: asked.readToken, index: 1 }]);
   });
 
+  it('is not confirmed by a later read that the lease would answer: that one waits for the quorum with it', () => {
+    const node = new Single({ configuration: leased });
+    node.nowMs = 100;
+    node.lead();
+    node.persist();
+    node.ack(2, 1);
+    const token = node.tickAfter(20).now[0]?.token ?? 0;
+    answer(node, 2, token);
+    const asked = node.step({ kind: 'read', byQuorum: true });
+    const later = node.read();
+    expect(later.reads).toEqual([]);
+    expect(answer(node, 3, asked.readToken).reads).toEqual([{ token: asked.readToken, index: 1 }]);
+    // With nobody left who wants a quorum, the lease answers again.
+    expect(node.read().reads).toHaveLength(1);
+  });
+
   it('is asked of a quorum also where it was held until the first commit of the term', () => {
     const node = new Single({ configuration: leased });
     node.nowMs = 100;

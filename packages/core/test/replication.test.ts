@@ -40,6 +40,11 @@ describe('proposing', () => {
     node.ack(3, 3);
     expect([node.core.role, node.core.commitIndex]).toEqual(['leader', 3]);
     expect(node.propose().refusal).toBe('notLeader');
+    // Another replica of its own node would be taken for itself.
+    const member = { nodeId: 1, generation: 2, instance: 0 };
+    const change = { kind: 'configure', transition: 'auto' } as const;
+    const again = node.step({ ...change, changes: [{ kind: 'voter', member }] });
+    expect([again.refusal, again.append]).toEqual(['notLeader', null]);
   });
 
   it('sends the entries at once, beside its own write (thesis §10.2.1)', () => {

@@ -1,6 +1,7 @@
 // Seeded runs of three and five cores under loss, repetition, reordering, partitions and crashes, in all four
-// combinations of pre-vote and check-quorum; and the same with members, leaders, snapshots and leases that come and go. By
-// default a million steps and more, with every invariant checked after each. A failing seed is named in the message; run it alone with
+// combinations of pre-vote and check-quorum; and the same with members, leaders, snapshots, leases and disks that come and
+// go. By default a million steps and more, with every invariant checked after each. A failing seed is named in the message; run
+// it alone with
 // `FLOTILLA_SEED=<seed>`, or many more with `FLOTILLA_SEEDS=<count>`.
 
 import { describe, expect, it } from 'vitest';
@@ -27,19 +28,20 @@ function optionsOf(seed: number, churn = false): ConstructorParameters<typeof Si
 
 /** Floors for 300 seeds, well under what they reach: a run in which nothing happens proves nothing. */
 const churnFloors = {
-  'leader elected': 280,
-  committed: 5000,
-  'committed in joint': 100,
-  'changed in one step': 30,
-  'entered joint': 30,
-  'left joint': 20,
-  removed: 2,
-  'replica begun anew': 5,
-  compacted: 280,
-  'snapshot installed': 40,
-  truncated: 30,
-  'read confirmed': 140,
-  'follower read': 250,
+  'leader elected': 1000,
+  committed: 25_000,
+  'committed in joint': 1000,
+  'changed in one step': 250,
+  'entered joint': 200,
+  'left joint': 180,
+  removed: 40,
+  'replica begun anew': 500,
+  'disk lost': 75,
+  compacted: 1000,
+  'snapshot installed': 130,
+  truncated: 75,
+  'read confirmed': 500,
+  'follower read': 1200,
   crash: 2500,
 } as const;
 
@@ -77,7 +79,7 @@ describe('safety under faults', () => {
     expect(reached['read confirmed']).toBeGreaterThan(300);
   });
 
-  it('keeps them and S10 while members, leaders, snapshots and leases come and go', () => {
+  it('keeps them and S10 while members, leaders, snapshots, leases and disks come and go', () => {
     const reached = runAll(true);
     if (only > 0) return;
     for (const [what, floor] of Object.entries(churnFloors)) {

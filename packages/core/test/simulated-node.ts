@@ -30,7 +30,7 @@ export interface Base {
 }
 
 export type Operation =
-  | { kind: 'hardState'; term: number; votedFor: number; commit: number }
+  | { kind: 'hardState'; term: number; votedFor: number; votedGeneration: number; commit: number }
   | { kind: 'commit'; commit: number }
   | { kind: 'truncate'; from: number }
   | { kind: 'entries'; first: number; entries: readonly Entry[] }
@@ -127,6 +127,7 @@ export class Log {
 export class Disk {
   term = 0;
   votedFor = 0;
+  votedGeneration = 0;
   commit = 0;
   readonly log: Log;
 
@@ -139,6 +140,7 @@ export class Disk {
       case 'hardState':
         this.term = operation.term;
         this.votedFor = operation.votedFor;
+        this.votedGeneration = operation.votedGeneration;
         this.commit = Math.max(this.commit, operation.commit);
         break;
       case 'commit':
@@ -183,6 +185,8 @@ export class SimulatedNode {
   readonly rate: number;
   readonly offsetMs: number;
   #lives = 0;
+  /** What the replicas held whose disks were lost: it was counted on while it was there. */
+  readonly #lost = new Map<number, Log>();
 
   constructor(id: number, configuration: Configuration, rate: number) {
     this.id = id;
@@ -207,6 +211,7 @@ export class SimulatedNode {
       {
         term: disk.term,
         votedFor: disk.votedFor,
+        votedGeneration: disk.votedGeneration,
         commit: disk.commit,
         firstIndex: log.base.index + 1,
         prevTerm: log.base.term,
@@ -225,14 +230,23 @@ export class SimulatedNode {
     this.lastRole = 'follower';
   }
 
-  /** The node's replica is gone; another one begins, with nothing but the term and the vote of the one before. */
-  renew(): void {
-    const { term, votedFor } = this.core;
+  /**
+   * The node's replica is gone; another one begins, with nothing but the term and the vote of the one before (its
+   * tombstone), or, where the disk is lost, with nothing at all.
+   */
+  renew(isDiskLost: boolean): void {
+    const { term, votedFor, votedGeneration } = this.core;
+    if (isDiskLost) this.#lost.set(this.generation, this.disk.log);
     this.generation++;
     this.disk = new Disk(emptyConfiguration);
+    this.log = new Log(emptyConfiguration);
+    if (isDiskLost) {
+      this.promisedTerm = 0;
+      return;
+    }
     this.disk.term = term;
     this.disk.votedFor = votedFor;
-    this.log = new Log(emptyConfiguration);
+    this.disk.votedGeneration = votedGeneration;
   }
 
   /** Whether a member identity is this replica. */
@@ -240,10 +254,10 @@ export class SimulatedNode {
     return member.nodeId === this.id && member.generation === this.generation;
   }
 
-  /** Whether the entry `id` at `index` is durable here, by itself or in a snapshot. */
-  holds(index: number, id: number): boolean {
-    const { log } = this.disk;
-    return index <= log.base.index || log.at(index)?.id === id;
+  /** Whether the entry `id` at `index` is, or was until its disk was lost, durable on that replica, by itself or in a snapshot. */
+  holds(generation: number, index: number, id: number): boolean {
+    const log = generation === this.generation ? this.disk.log : this.#lost.get(generation);
+    return log !== undefined && (index <= log.base.index || log.at(index)?.id === id);
   }
 
   #view(): LogView {

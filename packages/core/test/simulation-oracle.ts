@@ -18,8 +18,8 @@ export class Oracle {
   /** Counters of what happened, so that a test can tell a lively run from a dead one. */
   readonly reached: Record<string, number> = {};
   readonly #initial: Configuration;
-  readonly #leaders = new Map<number, number>();
-  readonly #votes = new Map<string, number>();
+  readonly #leaders = new Map<number, string>();
+  readonly #votes = new Map<string, string>();
   readonly #entryIds = new Map<string, number>();
 
   constructor(initial: Configuration) {
@@ -85,8 +85,8 @@ export class Oracle {
     expectTrue(last.term === node.core.term, () => `S5: ${index} of an old term is counted`);
     const votes = new Map<number, boolean>();
     for (const member of inForce.members()) {
-      const holder = nodes.find((other) => other.is(member));
-      votes.set(member.nodeId, holder?.holds(index, last.id) ?? false);
+      const holder = nodes.find(({ id }) => id === member.nodeId);
+      votes.set(member.nodeId, holder?.holds(member.generation, index, last.id) ?? false);
     }
     const halves = [inForce.voters, inForce.votersOutgoing].map((half) =>
       half.map(({ nodeId }) => nodeId),
@@ -159,9 +159,10 @@ export class Oracle {
   checkLeader(node: SimulatedNode): void {
     const { core } = node;
     this.count('leader elected');
-    const known = this.#leaders.get(core.term) ?? node.id;
-    expectTrue(known === node.id, () => `S1: two leaders in term ${core.term}`);
-    this.#leaders.set(core.term, node.id);
+    const name = `${node.id}g${node.generation}`;
+    const known = this.#leaders.get(core.term) ?? name;
+    expectTrue(known === name, () => `S1: two leaders in term ${core.term}`);
+    this.#leaders.set(core.term, name);
     for (let index = node.log.base.index + 1; index <= this.committed.length; index++) {
       this.#checkCommitted(node, index, `S6: in the log of leader ${node.id}`);
     }
@@ -192,20 +193,26 @@ export class Oracle {
     const isVote =
       m.kind === messageKinds.vote || (m.kind === messageKinds.voteAnswer && m.granted);
     if (!isVote) return;
-    const candidate = m.kind === messageKinds.vote ? node.id : m.to;
-    const key = `${node.id}:${m.term}`;
+    const isOwn = m.kind === messageKinds.vote;
+    const to = isOwn ? node.id : m.to;
+    const toGeneration = isOwn ? node.generation : m.toGeneration;
+    const candidate = `${to}g${toGeneration}`;
+    const key = `${node.id}g${node.generation}:${m.term}`;
     const known = this.#votes.get(key) ?? candidate;
     expectTrue(known === candidate, () => `S2: node ${node.id} voted twice in ${m.term}`);
     this.#votes.set(key, candidate);
-    const isKept = node.disk.term > m.term || node.disk.votedFor === candidate;
+    const kept = `${node.disk.votedFor}g${node.disk.votedGeneration}`;
+    const isKept = node.disk.term > m.term || kept === candidate;
     expectTrue(isKept, () => `S2: a vote of node ${node.id} left before it was durable`);
   }
 
-  /** S10: who is told that it is removed has been, by a configuration that is committed. */
+  /** S10: who is told that it is removed has been, by a configuration that is committed, and for good. */
   checkRemoved(node: SimulatedNode): void {
-    const isNamed = this.configurationAt(node.core.commitIndex)
-      .members()
-      .some((member) => node.is(member));
+    const isNamed = [node.core.commitIndex, this.committed.length].some((index) =>
+      this.configurationAt(index)
+        .members()
+        .some((member) => node.is(member)),
+    );
     expectTrue(!isNamed, () => `S10: node ${node.id} is removed and a member`);
     this.count('removed');
   }

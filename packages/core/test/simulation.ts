@@ -10,9 +10,11 @@ import {
   type CoreEvent,
   emptyConfiguration,
   firstReplica,
+  type Member,
   type MemberChange,
   Message,
   messageKinds,
+  sameMember,
   type Transition,
 } from '@flotilla/core';
 import { Draw } from './random-configurations.ts';
@@ -54,6 +56,9 @@ interface Shape {
   readonly campaign: number;
   readonly change: number;
   readonly compact: number;
+  readonly loseDisk: number;
+  /** Messages delivered, and disks finished, where others do one: far more is committed between two faults. */
+  readonly brisk: number;
 }
 
 export class Simulation {
@@ -66,6 +71,8 @@ export class Simulation {
   #nowMs = 0;
   #nextId = 1;
   #cut = 0;
+  #lost: Member | null = null;
+  readonly #given = new Set<string>();
   isCalm = false;
   steps = 0;
 
@@ -83,6 +90,8 @@ export class Simulation {
       campaign: pick(2, 6, 20),
       change: options.churn ? pick(4, 12, 30) : 0,
       compact: options.churn ? pick(1, 5, 15) : 0,
+      brisk: pick(1, 1, 5),
+      loseDisk: options.churn && options.crashes ? pick(0, 0, 2) : 0,
     };
     const voters = Array.from({ length: options.nodes }, (_, at) => firstReplica(at + 1));
     const initial = new Configuration({ voters, leaseMs: options.churn ? pick(0, leaseMs) : 0 });
@@ -143,8 +152,8 @@ export class Simulation {
     const { oracle } = this;
     const before = queue.length;
     if (out.hardStateChanged) {
-      const { term, votedFor, commit } = out;
-      queue.push({ kind: 'hardState', term, votedFor, commit });
+      const { term, votedFor, votedGeneration, commit } = out;
+      queue.push({ kind: 'hardState', term, votedFor, votedGeneration, commit });
     }
     if (out.truncateFrom > 0) {
       oracle.count('truncated');
@@ -194,8 +203,45 @@ export class Simulation {
 
   /** The node's replica ends durably, and another one of it stands by. */
   #renew(node: SimulatedNode): void {
-    node.renew();
+    node.renew(false);
     this.#boot(node);
+  }
+
+  // ── lost disks ─────────────────────────────────────────────────────────────────────────────────
+
+  /** The lost replica, as long as it counts or could: another one may be lost only when this one is out for good. */
+  get #counting(): Member | null {
+    const lost = this.#lost;
+    return lost !== null && this.#isNamedAnywhere(lost) ? lost : null;
+  }
+
+  /** A disk is lost for good, where quorums of all that counts or could count are left; the node begins anew, knowing nothing. */
+  #loseDisk(node: SimulatedNode): void {
+    if (this.#counting !== null) return;
+    const { oracle } = this;
+    const inForce = [oracle.configurationAt(oracle.committed.length)];
+    for (const { core, log, disk } of this.nodes) {
+      inForce.push(core.configuration);
+      for (const at of [...log.configurations(), ...disk.log.configurations()]) {
+        if (at.index > oracle.committed.length) inForce.push(at.configuration);
+      }
+    }
+    const isNeeded = (half: readonly Member[]): boolean =>
+      half.length < 3 && half.some(({ nodeId }) => nodeId === node.id);
+    if (inForce.some((each) => isNeeded(each.voters) || isNeeded(each.votersOutgoing))) return;
+    oracle.count('disk lost');
+    this.#lost = memberOf(node);
+    node.renew(true);
+    this.#boot(node);
+  }
+
+  /** What an operator does about it. */
+  #replaceLost(node: SimulatedNode, lost: Member): void {
+    const transition = node.core.configuration.isJoint ? 'leave' : 'auto';
+    const changes =
+      transition === 'leave' ? [] : [{ kind: 'remove', nodeId: lost.nodeId } as const];
+    this.#carryOut(node);
+    this.step(node, { kind: 'configure', transition, changes });
   }
 
   #install(node: SimulatedNode): void {
@@ -329,6 +375,11 @@ export class Simulation {
     const random = this.#random;
     const { core } = node;
     if (core.role !== 'leader') return;
+    const lost = this.#counting;
+    if (lost !== null && isMember(core.configuration, lost)) {
+      this.#replaceLost(node, lost);
+      return;
+    }
     const transitions: readonly Transition[] = [
       'auto',
       'auto',
@@ -359,21 +410,22 @@ export class Simulation {
     if (kind === 'remove') return { kind, nodeId: target.id };
     const known = configuration.memberOf(target.id);
     if (known !== null) return { kind: kind ?? 'voter', member: known };
-    // A node comes back only as a new replica, and only when no log names the old one any more.
+    // A generation is given out once, also where nothing came of it: who is filled with the entries of an earlier addition
+    // and removal would take itself for removed. A new replica begins only when no log names the old one any more.
     const isFresh = target.core.lastIndex === 0 && target.core.term === 0;
-    if (!isFresh) {
-      if (this.#isNamedAnywhere(target)) return null;
+    if (!isFresh || this.#given.has(nameOf(memberOf(target)))) {
+      if (this.#isNamedAnywhere(memberOf(target))) return null;
       this.oracle.count('replica begun anew');
       this.#renew(target);
     }
-    const { id: nodeId, generation } = target;
-    return { kind: kind ?? 'voter', member: { nodeId, generation, instance: 0 } };
+    this.#given.add(nameOf(memberOf(target)));
+    return { kind: kind ?? 'voter', member: memberOf(target) };
   }
 
   /** Whether anything that could still be elected or committed names this replica. */
-  #isNamedAnywhere(target: SimulatedNode): boolean {
+  #isNamedAnywhere(target: Member): boolean {
     const isIn = (configuration: Configuration | null): boolean =>
-      configuration?.members().some((member) => target.is(member)) === true;
+      configuration !== null && isMember(configuration, target);
     const { committed } = this.oracle;
     if (isIn(this.oracle.configurationAt(committed.length))) return true;
     for (const node of this.nodes) {
@@ -426,7 +478,7 @@ export class Simulation {
     } else if (isIt(shape.campaign)) {
       this.step(node, { kind: 'campaign', preVote: random.chance(50) });
     } else if (isIt(30)) {
-      this.step(node, { kind: 'read', viaLeader: churn });
+      this.step(node, { kind: 'read', viaLeader: churn, byQuorum: random.chance(30) });
     } else if (isIt(8)) {
       this.step(node, { kind: random.chance(50) ? 'peerLost' : 'peerBack', nodeId: anyNode() });
     } else if (isIt(crashes ? 6 : 0)) {
@@ -441,12 +493,17 @@ export class Simulation {
       else this.step(this.#leader() ?? node, { kind: 'transfer', nodeId });
     } else if (isIt(churn ? 1 : 0)) {
       this.step(node, { kind: 'voidLease' });
+    } else if (isIt(shape.loseDisk)) {
+      this.#loseDisk(node);
     } else if (isIt(80)) {
       this.#tickAll(random.below(12));
     } else if (isIt(240)) {
       this.#finishDisk(node);
+      for (let i = 1; i < shape.brisk; i++) this.#finishDisk(this.#node(anyNode()));
     } else if (this.#network.length > 0) {
-      this.#deliver(this.#drawParcel());
+      for (let i = 0; i < shape.brisk && this.#network.length > 0; i++) {
+        this.#deliver(this.#drawParcel());
+      }
     } else {
       this.#tickAll(random.below(30));
     }
@@ -484,9 +541,15 @@ export class Simulation {
 
   /** What operators and hosts do once faults end: removed replicas are taken away, lost snapshots reported. */
   #tidyUp(): void {
+    const lost = this.#counting;
     for (const node of this.nodes) {
       const { core } = node;
-      if (core.lastIndex > 0 && !this.#isNamedAnywhere(node)) this.#renew(node);
+      if (lost !== null && core.role === 'leader' && isMember(core.configuration, lost)) {
+        this.#replaceLost(node, lost);
+      }
+      if (core.lastIndex > 0 && !this.#isNamedAnywhere(memberOf(node))) {
+        this.#renew(node);
+      }
       if (core.role !== 'leader' || this.#network.length > 0) continue;
       for (const { id } of this.nodes) {
         if (core.progress(id)?.awaitsSnapshot) {
@@ -529,4 +592,17 @@ export class Simulation {
     const leader = this.nodes.find((node) => node.core.role === 'leader');
     if (leader !== undefined) this.step(leader, { kind: 'propose', count: 1, bytes: 5 });
   }
+}
+
+function memberOf({ id, generation }: SimulatedNode): Member {
+  return { nodeId: id, generation, instance: 0 };
+}
+
+function isMember(configuration: Configuration, member: Member): boolean {
+  const known = configuration.memberOf(member.nodeId);
+  return known !== null && sameMember(known, member);
+}
+
+function nameOf({ nodeId, generation }: Member): string {
+  return `${nodeId}g${generation}`;
 }

@@ -48,6 +48,7 @@ export interface Start {
   readonly tokenBase?: number;
   readonly term?: number;
   readonly votedFor?: number;
+  readonly votedGeneration?: number;
   readonly commit?: number;
   readonly termEnds?: readonly TermEnd[];
   readonly firstIndex?: number;
@@ -57,6 +58,7 @@ export interface Start {
 /** What one step asked for, copied. */
 export interface Outcome {
   readonly hardState: { term: number; votedFor: number; commit: number } | null;
+  readonly votedGeneration: number;
   readonly truncateFrom: number;
   readonly append: readonly [number, number] | null;
   readonly now: readonly Message[];
@@ -108,6 +110,7 @@ export class Single {
     const boot = {
       term: start.term ?? termEnds.at(-1)?.term ?? 0,
       votedFor: start.votedFor ?? 0,
+      votedGeneration: start.votedGeneration ?? 1,
       commit: start.commit ?? 0,
       firstIndex: start.firstIndex ?? 1,
       prevTerm: start.prevTerm ?? 0,
@@ -132,6 +135,7 @@ export class Single {
       hardState: out.hardStateChanged
         ? { term: out.term, votedFor: out.votedFor, commit: out.commit }
         : null,
+      votedGeneration: out.votedGeneration,
       truncateFrom: out.truncateFrom,
       append: out.appendLast > 0 ? [out.appendFirst, out.appendLast] : null,
       now: listOf(out.messages),
