@@ -34,26 +34,32 @@ import {
 } from './records.ts';
 import type { BatchFault } from './scan.ts';
 
+const nothing = { records: 0, bytes: 0 };
 const format = (summary: string): BatchFault => ({ fault: 'format', summary });
 const unknownFlags = (flags: number): BatchFault => ({
   fault: 'version',
   summary: `unknown flags ${flags}`,
 });
 
-/** Whether the records from `start` on end exactly at `end`, are `count`, and are each of a shape that can be. */
+/**
+ * Whether the records from `start` on end exactly at `end`, are `count`, and are each of a shape that can be. `before`:
+ * what of the body stands before them, for naming.
+ */
 export function checkRecords(
   bytes: Uint8Array,
   start: number,
   end: number,
   count: number,
+  before: { readonly records: number; readonly bytes: number } = nothing,
 ): BatchFault | null {
   let at = start;
   for (let i = 0; i < count; i++) {
     const head = recordHeadAt(bytes, at, end);
-    if (head === null) return format(`record ${i} at +${at - start} has an impossible head`);
+    const name = (): string => `record ${before.records + i} at +${before.bytes + at - start}`;
+    if (head === null) return format(`${name()} has an impossible head`);
     const fault = checkRecord(bytes, at, head.type, head.flags, head.recLen);
     if (fault !== null) {
-      const what = `record ${i} at +${at - start} (type ${head.type}, group ${head.groupId})`;
+      const what = `${name()} (type ${head.type}, group ${head.groupId})`;
       return { fault: fault.fault, summary: `${what}: ${fault.summary}` };
     }
     at += head.recLen;

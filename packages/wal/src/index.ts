@@ -63,6 +63,12 @@ export {
   snapshotFlagReset,
 } from './group-records.ts';
 export { writeCheckpoint } from './checkpoint.ts';
+export {
+  readLargeRecord,
+  sumOfFile,
+  wholeBatchBytesMax,
+  wholeRecordBytesMax,
+} from './large-batch.ts';
 export { openWal } from './open.ts';
 export { recoveredGroupsOf } from './recovered-groups.ts';
 export { type HardStateBody, hardStateAt } from './records.ts';

@@ -40,19 +40,24 @@ export { checkRecords } from './check-records.ts';
 const state = (summary: string): BatchFault => ({ fault: 'state', summary });
 const hole = (summary: string): BatchFault => ({ fault: 'hole', summary });
 
-/** Checks and applies a batch; `segSlot` is the slot of its segment in the index. */
+/**
+ * Checks and applies a batch; `segSlot` is the slot of its segment in the index. Of a batch that comes in parts all were
+ * checked before the first.
+ */
 export function replayBatch(
   index: LogIndex,
   batch: ScannedBatch,
   segSlot: number,
 ): BatchFault | null {
-  const { bytes, at, bodyLen, recordCount } = batch;
-  const start = at + batchHeaderBytes;
-  const fault = checkRecords(bytes, start, start + bodyLen, recordCount);
-  if (fault !== null) return fault;
+  const { bytes, recordsAt, recordsEnd, bodyLen } = batch;
+  if (recordsEnd - recordsAt === bodyLen && !batch.isCut) {
+    const fault = checkRecords(bytes, recordsAt, recordsEnd, batch.recordCount);
+    if (fault !== null) return fault;
+  }
   index.use.reach(segSlot);
-  for (let record = start; record < start + bodyLen; record += u32At(bytes, record + 4)) {
-    const offset = batch.offset + (record - at);
+  const bodyAt = batch.offset + batchHeaderBytes + batch.before;
+  for (let record = recordsAt; record < recordsEnd; record += u32At(bytes, record + 4)) {
+    const offset = bodyAt + (record - recordsAt);
     const broken = applyRecord(index, bytes, record, segSlot, offset);
     if (broken !== null) return broken;
   }

@@ -26,14 +26,15 @@ import {
   knownBatchFlags,
   pageBytes,
 } from './format.ts';
+import { type BatchPart, readLargeBatch, wholeBatchBytesMax } from './large-batch.ts';
 import type { TailFault } from './verdict.ts';
 import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 
-/** A batch that continues the log; `bytes` is valid during the visit only. */
-export interface ScannedBatch {
-  readonly bytes: Uint8Array;
-  /** Index of the header in `bytes`. */
-  readonly at: number;
+/**
+ * A batch that continues the log, or a part of one that is too large to be held at once (large-batch.ts); `bytes` is
+ * valid during the visit only.
+ */
+export interface ScannedBatch extends BatchPart {
   /** File offset of the header, and bytes to the page end after the body. */
   readonly offset: number;
   readonly length: number;
@@ -51,6 +52,8 @@ export interface BatchFault {
   readonly fault: 'format' | 'version' | 'state' | 'hole';
   readonly summary: string;
 }
+
+type BatchFacts = Omit<ScannedBatch, keyof BatchPart>;
 
 export type BatchVisitor = (batch: ScannedBatch) => BatchFault | null;
 
@@ -212,16 +215,8 @@ export function scanSegment(
       const bodyLen = batchBodyLenAt(bytes, at);
       const length = alignUp(batchHeaderBytes + bodyLen, pageBytes);
       if (length > left) return finish('short', `a header whose body the file ends in`);
-      if (!reader.has(offset, length)) return load(length);
       const stored = batchBodyCrcAt(bytes, at);
-      const computed = crc32(bytes, at + batchHeaderBytes, at + length);
-      if (stored !== computed) {
-        const summary = `a body with CRC ${hex(computed)} under a header that says ${hex(stored)}`;
-        return finish('body', summary);
-      }
-      const batch: ScannedBatch = {
-        bytes,
-        at,
+      const facts = {
         offset,
         length,
         bodyLen,
@@ -232,17 +227,45 @@ export function scanSegment(
         epoch: batchEpochAt(bytes, at),
         hdrCrc: batchHdrCrcAt(bytes, at),
       };
-      const broken = visit(batch);
-      if (broken !== null)
-        return finish(broken.fault, `batch ${nextSeq} with this: ${broken.summary}`);
-      batches++;
-      records += batch.recordCount;
-      durableSeq = Math.max(durableSeq, batch.durableSeq);
-      hdrCrc = batch.hdrCrc;
-      epoch = batch.epoch;
-      nextSeq++;
-      offset += length;
+      if (length > wholeBatchBytesMax) return stepLarge(facts, stored);
+      if (!reader.has(offset, length)) return load(length);
+      const recordsAt = at + batchHeaderBytes;
+      const computed = crc32(bytes, recordsAt, at + length);
+      if (stored !== computed) {
+        return finish('body', brokenBody(computed, stored));
+      }
+      const recordsEnd = recordsAt + bodyLen;
+      const broken = visit({ ...facts, bytes, recordsAt, recordsEnd, before: 0, isCut: false });
+      if (broken !== null) return finishBroken(broken);
+      pass(facts);
     }
+  };
+
+  const brokenBody = (computed: number, stored: number): string =>
+    `a body with CRC ${hex(computed)} under a header that says ${hex(stored)}`;
+
+  const finishBroken = ({ fault, summary }: BatchFault): void =>
+    finish(fault, `batch ${nextSeq} with this: ${summary}`);
+
+  const pass = (batch: BatchFacts): void => {
+    batches++;
+    records += batch.recordCount;
+    durableSeq = Math.max(durableSeq, batch.durableSeq);
+    hdrCrc = batch.hdrCrc;
+    epoch = batch.epoch;
+    nextSeq++;
+    offset += batch.length;
+  };
+
+  const stepLarge = (facts: BatchFacts, bodyCrc: number): void => {
+    const visitPart = (part: BatchPart): BatchFault | null => visit({ ...facts, ...part });
+    readLargeBatch(reader, { ...facts, bodyCrc }, visitPart, (error, end) => {
+      if (error !== null) return callback(error, undefined as never);
+      if (end.kind === 'body') return finish('body', brokenBody(end.computed, bodyCrc));
+      if (end.kind === 'fault') return finishBroken(end.fault);
+      pass(facts);
+      step();
+    });
   };
 
   const load = (length: number): void =>

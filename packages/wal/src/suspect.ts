@@ -15,6 +15,7 @@ import {
   pageBytes,
   segmentHeaderBytes,
 } from './format.ts';
+import { sumOfFile, wholeBatchBytesMax } from './large-batch.ts';
 import type { Refusal } from './refusal.ts';
 import { checkRecords } from './replay.ts';
 import { type ExpectedBatch, headerFault } from './scan.ts';
@@ -50,17 +51,26 @@ export function searchFlippedBit(
     if (headerFault(head, 0, expected) !== null) return callback(null, null);
     const bodyLen = batchBodyLenAt(head, 0);
     if (damaged === 'body' && bodyLen > searchBytesMax) return callback(null, null);
-    const batch = new Uint8Array(alignUp(batchHeaderBytes + bodyLen, pageBytes));
-    readFully(disk, file, batch, offset, (readError, length) => {
+    const length = alignUp(batchHeaderBytes + bodyLen, pageBytes);
+    if (length > wholeBatchBytesMax) {
+      // Not held at once: that the mended header's sum of the body holds is taken for proof.
+      const range = { from: offset + batchHeaderBytes, to: offset + length, seed: 0 };
+      return sumOfFile(disk, file, range, (sumError, crc) => {
+        if (sumError !== null) return callback(sumError, null);
+        callback(null, crc === batchBodyCrcAt(head, 0) ? mended : null);
+      });
+    }
+    const batch = new Uint8Array(length);
+    readFully(disk, file, batch, offset, (readError, found) => {
       if (readError !== null) return callback(readError, null);
-      if (length < batch.length) return callback(null, null);
+      if (found < batch.length) return callback(null, null);
       batch.set(head);
-      const found = damaged === 'header' ? mended : mendBody(batch, offset);
+      const bit = damaged === 'header' ? mended : mendBody(batch, offset);
       const end = batchHeaderBytes + bodyLen;
       const isWhole =
         crc32(batch, batchHeaderBytes, batch.length) === batchBodyCrcAt(batch, 0) &&
         checkRecords(batch, batchHeaderBytes, end, batchRecordsAt(batch, 0)) === null;
-      callback(null, isWhole ? found : null);
+      callback(null, isWhole ? bit : null);
     });
   });
 }

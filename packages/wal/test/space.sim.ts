@@ -128,15 +128,17 @@ describe('the oldest segments', () => {
       directory,
       {
         onBatch: (segment, batch) => {
-          let record = batch.at + 64;
-          const end = record + batch.bodyLen;
-          for (; record < end; record += u32At(batch.bytes, record + 4)) {
+          for (
+            let record = batch.recordsAt;
+            record < batch.recordsEnd;
+            record += u32At(batch.bytes, record + 4)
+          ) {
             const isRewrite =
               batch.bytes[record] === recordTypes.entries && (batch.bytes[record + 1] ?? 0) === 1;
             if (!isRewrite || u32At(batch.bytes, record + 8) !== 1) continue;
             edits.push({
               path: `${directory}/${segment.name}`,
-              at: batch.offset + record - batch.at,
+              at: batch.offset + 64 + record - batch.recordsAt,
               length: batch.length,
               header: batch.offset,
             });

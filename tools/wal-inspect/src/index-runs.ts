@@ -1,8 +1,11 @@
 // Live entries read through the index, as recovery's caller would read them: run by run, each verified.
 
 import {
+  blockBytesAt,
   blockCount,
   blockFirstIndex,
+  blockHeaderBytes,
+  blockTableSlotBytes,
   blockTerm,
   recordHeadAt,
   recordHeadBytes,
@@ -10,7 +13,13 @@ import {
   verifyBlockInRecord,
 } from '@flotilla/codec';
 import type { File } from '@flotilla/io';
-import { type Inspection, pathIn, type SegmentFile } from '@flotilla/wal';
+import {
+  type Inspection,
+  pathIn,
+  readLargeRecord,
+  type SegmentFile,
+  wholeRecordBytesMax,
+} from '@flotilla/wal';
 import { lookAt } from './look.ts';
 import { isCounted } from './motion.ts';
 import { readAt } from './read.ts';
@@ -29,6 +38,8 @@ export interface LiveRun {
   readonly first: number;
   readonly last: number;
   readonly term: number;
+  /** `bytes` ends behind the block's table: the one entry is too large to be held (pieceOf reads it). */
+  readonly isCut: boolean;
   /** Why it cannot be used, or null. */
   readonly broken: string | null;
 }
@@ -81,24 +92,57 @@ export class RunReader {
     const segment = survey?.segments[foundSegSlot];
     if (segment === undefined) return null;
     const term = index.termOf(slot, wanted);
-    const base = { segment, offset: foundOffset, first, last, term, block: recordHeadBytes };
+    const isCut = foundRecLen > wholeRecordBytesMax;
+    const block = recordHeadBytes;
+    const base = { segment, offset: foundOffset, first, last, term, block, isCut };
     let bytes: Uint8Array = new Uint8Array(0);
+    let broken: string | null = null;
     try {
       const file = await this.#open(segment);
-      bytes = await readAt(this.#job.disk, file, foundOffset, foundRecLen);
+      if (isCut) ({ bytes, broken } = await this.#readLarge(file, foundOffset, foundRecLen));
+      else bytes = await readAt(this.#job.disk, file, foundOffset, foundRecLen);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       return { ...base, bytes, broken: 'its file is gone' };
     }
-    const head = recordHeadAt(bytes, 0, bytes.length);
+    if (broken !== null) return { ...base, bytes, broken };
+    const head = recordHeadAt(bytes, 0, foundRecLen);
     const isEntries = head?.type === recordTypes.entries && head.groupId === groupId;
-    const verdict = isEntries ? verifyBlockInRecord(bytes, recordHeadBytes, bytes.length) : 'shape';
+    const verdict = !isEntries
+      ? 'shape'
+      : isCut
+        ? 'ok'
+        : verifyBlockInRecord(bytes, recordHeadBytes, bytes.length);
     if (verdict !== 'ok') return { ...base, bytes, broken: `its block is broken (${verdict})` };
     const blockFirst = blockFirstIndex(bytes, recordHeadBytes);
     const blockLast = blockFirst + blockCount(bytes, recordHeadBytes) - 1;
     const isSame =
       blockTerm(bytes, recordHeadBytes) === term && blockFirst <= first && last <= blockLast;
     return { ...base, bytes, broken: isSame ? null : 'another block stands there by now' };
+  }
+
+  #readLarge(
+    file: File,
+    offset: number,
+    recLen: number,
+  ): Promise<{ readonly bytes: Uint8Array; readonly broken: string | null }> {
+    return new Promise((resolve, reject) => {
+      readLargeRecord(this.#job.disk, file, { offset, recLen }, (error, found) =>
+        error === null ? resolve(found) : reject(error),
+      );
+    });
+  }
+
+  /** Bytes of the stored payload of a run that is cut; shorter at its end. */
+  async pieceOf(run: LiveRun, from: number, bytesMax: number): Promise<Uint8Array> {
+    const payloadAt = run.block + blockHeaderBytes + blockTableSlotBytes;
+    const length = Math.min(
+      bytesMax,
+      blockBytesAt(run.bytes, run.block) - blockHeaderBytes - blockTableSlotBytes - from,
+    );
+    if (length <= 0) return new Uint8Array(0);
+    const file = await this.#open(run.segment);
+    return readAt(this.#job.disk, file, run.offset + payloadAt + from, length);
   }
 
   async #open({ name }: SegmentFile): Promise<File> {

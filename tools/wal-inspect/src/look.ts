@@ -97,11 +97,14 @@ export function lookOnce(
   begin: () => void = () => {},
 ): Promise<Look> {
   let told = 0;
+  let toldBytes = 0;
   return lookAt(job, {
     begin,
     onBatch: (segment, batch) => {
-      if (batch.seq <= told) return;
-      told = batch.seq;
+      const { seq, before } = batch;
+      if (seq < told || (seq === told && before < toldBytes)) return;
+      told = seq;
+      toldBytes = before + batch.recordsEnd - batch.recordsAt;
       onBatch(segment, batch);
     },
   });

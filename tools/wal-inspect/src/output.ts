@@ -3,6 +3,8 @@
 
 export interface Output {
   readonly line: (text: string) => void;
+  /** A part of a line that is too long to be held; the next line() ends it. */
+  readonly part: (text: string) => void;
   readonly error: (text: string) => void;
   /** Writes what was gathered: before waiting, and at the end. */
   readonly flush: () => void;
@@ -32,7 +34,10 @@ export function streamOutput(stdout: Stream, stderr: Stream): Output {
   };
   const out: Output = {
     line(text) {
-      gathered += `${text}\n`;
+      out.part(`${text}\n`);
+    },
+    part(text) {
+      gathered += text;
       if (gathered.length >= pieceChars) flush();
     },
     error(text) {

@@ -31,7 +31,9 @@ export interface EntryView {
   readonly index: number;
   readonly type: 'command' | 'blank' | 'config' | `type ${number}`;
   readonly codec: 'raw' | 'lz4' | `codec ${number}`;
+  /** Bytes as stored; of an entry that is too large to be held only the first. */
   readonly stored: Uint8Array;
+  readonly storedBytes: number;
 }
 
 function typeName(type: number): EntryView['type'] {
@@ -65,6 +67,7 @@ export function eachEntry(
         type: typeName(entryTypeOf(slot)),
         codec: codecName(codecOf(slot)),
         stored: bytes.subarray(at, at + length),
+        storedBytes: length,
       });
     }
     at += length;
@@ -90,10 +93,17 @@ export function payloadLines(bytes: Uint8Array, block: number, view: PayloadView
   if (view.form === 'none' && view.decoder === null) return [];
   const indexes: number[] = [];
   const texts: string[] = [];
+  let tooLarge: string | null = null;
   eachEntry(bytes, block, view.indexes, (entry) => {
     indexes.push(entry.index);
+    if (entry.stored.length < entry.storedBytes) {
+      tooLarge = `${entry.storedBytes} bytes as stored, too many to be shown; export writes them`;
+      return;
+    }
     texts.push(view.decoder === null ? shown(entry, view.form) : hexOf(entry.stored));
   });
+  // Such an entry is alone in its block.
+  if (tooLarge !== null) return [`${indexes[0]}: ${tooLarge}`];
   const lines = view.decoder === null ? texts : decoded(view.decoder, texts);
   return lines.map((line, i) => `${indexes[i]}: ${line}`);
 }

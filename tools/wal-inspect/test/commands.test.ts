@@ -5,24 +5,8 @@ import { createLog, tempDir } from '../../../packages/wal/test/harness.ts';
 import { showMsgpack } from '../src/msgpack.ts';
 import { streamOutput } from '../src/output.ts';
 import { run } from '../src/run.ts';
+import { inspect, outputTo } from './inspect.ts';
 import { layOut, scenarios } from './scenarios.ts';
-
-interface Answer {
-  readonly code: number;
-  readonly text: string;
-  readonly errors: string;
-}
-
-async function inspect(...argv: string[]): Promise<Answer> {
-  const lines: string[] = [];
-  const errors: string[] = [];
-  const code = await run(argv, {
-    line: (text) => void lines.push(text),
-    error: (text) => void errors.push(text),
-    flush: () => {},
-  });
-  return { code, text: lines.join('\n'), errors: errors.join('\n') };
-}
 
 const json = (text: string): Record<string, unknown>[] =>
   text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -119,13 +103,12 @@ describe('wal-inspect', () => {
     await log.sync();
     const stop = new AbortController();
     let text = '';
-    const out = {
-      line: (line: string) => {
-        text += `${line}\n`;
+    const out = outputTo(
+      (piece) => {
+        text += piece;
       },
-      error: () => {},
-      flush: () => {},
-    };
+      () => {},
+    );
     const following = run(['tail', directory, '-f'], out, { signal: stop.signal });
     let index = 1;
     const deadline = Date.now() + 30_000;

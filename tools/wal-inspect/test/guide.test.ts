@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { tempDir } from '../../../packages/wal/test/harness.ts';
-import { run } from '../src/run.ts';
+import { inspect } from './inspect.ts';
 import { layOut, scenarios } from './scenarios.ts';
 
 const guide = fileURLToPath(new URL('../../../docs/guide/wal-inspect.md', import.meta.url));
@@ -11,15 +11,10 @@ const guide = fileURLToPath(new URL('../../../docs/guide/wal-inspect.md', import
 const shownAs = 'data/wal';
 
 async function explain(directory: string): Promise<string> {
-  const lines: string[] = [];
-  const code = await run(['explain', directory], {
-    line: (text) => void lines.push(text),
-    error: (text) => void lines.push(text),
-    flush: () => {},
-  });
-  lines.push(`$ echo $?`, `${code}`);
-  const text = `$ npm run -s wal-inspect -- explain ${directory}\n${lines.join('\n')}`;
-  return text.replaceAll(directory, shownAs);
+  const { code, text, errors } = await inspect('explain', directory);
+  expect(errors).toBe('');
+  const shown = `$ npm run -s wal-inspect -- explain ${directory}\n${text}\n$ echo $?\n${code}`;
+  return shown.replaceAll(directory, shownAs);
 }
 
 describe('docs/guide/wal-inspect.md', () => {

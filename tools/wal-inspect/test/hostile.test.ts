@@ -5,26 +5,8 @@ import { crc32, putU32 } from '@flotilla/codec';
 import { createNodeWorld, type World } from '@flotilla/io';
 import { describe, expect, it } from 'vitest';
 import { tempDir } from '../../../packages/wal/test/harness.ts';
-import { run } from '../src/run.ts';
+import { inspect, inspectIn } from './inspect.ts';
 import { layOut, scenarios } from './scenarios.ts';
-
-interface Answer {
-  readonly code: number;
-  readonly text: string;
-  readonly errors: string;
-}
-
-async function inspect(argv: readonly string[], world?: World): Promise<Answer> {
-  const lines: string[] = [];
-  const errors: string[] = [];
-  const output = {
-    line: (text: string) => void lines.push(text),
-    error: (text: string) => void errors.push(text),
-    flush: () => {},
-  };
-  const code = await run(argv, output, world === undefined ? {} : { world });
-  return { code, text: lines.join('\n'), errors: errors.join('\n') };
-}
 
 const first = '0000000000000001.seg';
 const readers = [
@@ -45,7 +27,7 @@ async function everyReader(directory: string): Promise<number[]> {
   const codes: number[] = [];
   for (const [command = '', ...rest] of readers) {
     for (const json of [[], ['--json']]) {
-      const { code } = await inspect([command, directory, ...rest, ...json]);
+      const { code } = await inspect(command, directory, ...rest, ...json);
       codes.push(code);
     }
   }
@@ -55,9 +37,9 @@ async function everyReader(directory: string): Promise<number[]> {
     ['hexdump', directory, '1:1'],
     ['diff', directory, directory, '--deep'],
   ]) {
-    codes.push((await inspect(argv)).code);
+    codes.push((await inspect(...argv)).code);
   }
-  codes.push((await inspect(['carve', path.join(directory, first)])).code);
+  codes.push((await inspect('carve', path.join(directory, first))).code);
   return codes;
 }
 
@@ -81,7 +63,7 @@ describe('a hostile directory', () => {
       const codes = await everyReader(directory);
       expect(codes.every((code) => [0, 1, 3, 4].includes(code))).toBe(true);
       expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(256 * 1024 * 1024);
-      expect((await inspect(['explain', directory])).text).toContain('E_FORMAT');
+      expect((await inspect('explain', directory)).text).toContain('E_FORMAT');
     }
   });
 
@@ -89,12 +71,12 @@ describe('a hostile directory', () => {
     const directory = logAt();
     for (const name of ['0000000000000001.SEG', '000000000000000A.seg', '1.seg', `${first}.bak`])
       fs.copyFileSync(path.join(directory, first), path.join(directory, name));
-    const { code, text } = await inspect(['verify', directory]);
+    const { code, text } = await inspect('verify', directory);
     expect(code).toBe(2);
     expect(text).toContain('note 1.seg is not a file of the log');
-    expect((await inspect(['ls', directory])).text).toMatch(/000000000000000A\.seg +stray/);
+    expect((await inspect('ls', directory)).text).toMatch(/000000000000000A\.seg +stray/);
     fs.copyFileSync(path.join(directory, first), path.join(directory, '0000000000000002.seg'));
-    expect((await inspect(['verify', directory])).code).toBe(2);
+    expect((await inspect('verify', directory)).code).toBe(2);
   });
 
   it('WF52: holds links, pipes and folders in place of files, or is a link itself', async () => {
@@ -116,10 +98,10 @@ describe('a hostile directory', () => {
     const directory = logAt();
     const link = `${directory}.link`;
     fs.symlinkSync(directory, link);
-    const { code, text } = await inspect(['explain', link]);
+    const { code, text } = await inspect('explain', link);
     expect(code).toBe(4);
     expect(text).toContain('E_SYMLINK');
-    expect((await inspect(['verify', path.join(directory, first)])).text).toContain(
+    expect((await inspect('verify', path.join(directory, first))).text).toContain(
       'E_NOT_DIRECTORY',
     );
   });
@@ -138,7 +120,7 @@ describe('a hostile directory', () => {
             : world.disk.open(name, mode, done as never);
       },
     });
-    const { code, text } = await inspect(['verify', directory], { ...world, disk });
+    const { code, text } = await inspectIn({ ...world, disk }, 'verify', directory);
     expect(code).toBe(4);
     expect(text).toContain('EACCES');
   });
@@ -152,9 +134,9 @@ describe('a hostile directory', () => {
       const id = (0x1000 + i).toString(16).padStart(16, '0');
       fs.closeSync(fs.openSync(path.join(directory, `${id}.seg`), 'w'));
     }
-    const { code, text } = await inspect(['ls', directory]);
+    const { code, text } = await inspect('ls', directory);
     expect(code).toBe(2);
     expect(text.split('\n').length).toBeGreaterThan(100_000);
-    expect((await inspect(['verify', directory, '--json'])).code).toBe(2);
+    expect((await inspect('verify', directory, '--json')).code).toBe(2);
   });
 });

@@ -3,25 +3,7 @@ import * as path from 'node:path';
 import { createNodeWorld, type Disk, type World } from '@flotilla/io';
 import { describe, expect, it } from 'vitest';
 import { createLog, type LogUnderTest, tempDir } from '../../../packages/wal/test/harness.ts';
-import { run } from '../src/run.ts';
-
-interface Answer {
-  readonly code: number;
-  readonly text: string;
-  readonly errors: string;
-}
-
-async function inspect(argv: readonly string[], world?: World): Promise<Answer> {
-  const lines: string[] = [];
-  const errors: string[] = [];
-  const output = {
-    line: (text: string) => void lines.push(text),
-    error: (text: string) => void errors.push(text),
-    flush: () => {},
-  };
-  const code = await run(argv, output, world === undefined ? {} : { world });
-  return { code, text: lines.join('\n'), errors: errors.join('\n') };
-}
+import { inspect, inspectIn } from './inspect.ts';
 
 /** A log that is written as fast as it goes, in small segments, its oldest given up all the time where `compacts`. */
 class Load {
@@ -127,13 +109,13 @@ describe('a directory that a host writes', () => {
       for (let round = 0; round < 10; round++) {
         for (const [command = '', ...rest] of readers) {
           const more = command === 'diff' ? [directory, '--deep'] : rest;
-          const { code, text, errors } = await inspect([command, directory, ...more]);
+          const { code, text, errors } = await inspect(command, directory, ...more);
           const said = [command, code, damaged.exec(text)?.[0] ?? '', errors];
           expect(said).toEqual([command, 0, '', '']);
         }
         const newest = fs.readdirSync(directory).filter((name) => /^0.*\.seg$/.test(name));
         for (const name of newest.slice(-2)) {
-          const { code, errors } = await inspect(['carve', path.join(directory, name)]);
+          const { code, errors } = await inspect('carve', path.join(directory, name));
           // Its name may have gone.
           const isGone = !fs.existsSync(path.join(directory, name));
           expect([code, isGone || errors === '']).toEqual([isGone ? code : 0, true]);
@@ -152,7 +134,7 @@ describe('a directory that a host writes', () => {
       const world = disturbed(async () => {
         if (tries++ < 30) await load.rotate();
       });
-      const { code, text } = await inspect(['verify', directory], world);
+      const { code, text } = await inspectIn(world, 'verify', directory);
       expect([code, damaged.exec(text)]).toEqual([0, null]);
       expect(tries).toBe(31);
     });
@@ -177,7 +159,7 @@ describe('a directory that a host writes', () => {
         const segments = fs.readdirSync(directory).filter((name) => /^0.*\.seg$/.test(name));
         quiet = (2 + 2 * segments.length) * (argv[0] === 'diff' ? 2 : 1);
         opened = 0;
-        const { code, text, errors } = await inspect(argv, world);
+        const { code, text, errors } = await inspectIn(world, ...argv);
         const said = [argv[0], code, damaged.exec(text)?.[0] ?? '', errors];
         expect(said).toEqual([argv[0], 0, '', '']);
         expect(opened).toBeGreaterThan(quiet);
@@ -196,7 +178,7 @@ describe('a directory that a host writes', () => {
         await load.rotate();
       });
       const clock = { ...world.clock, monotonicMs: () => nowMs };
-      const { code, text } = await inspect(['explain', directory], { ...world, clock });
+      const { code, text } = await inspectIn({ ...world, clock }, 'explain', directory);
       expect(code).toBe(4);
       expect(text).toContain('a running host changes it faster than it can be read');
       expect(text).toContain('verdict  UNREADABLE (exit 4)');
@@ -223,14 +205,14 @@ describe('a directory that a host writes', () => {
       const world = disturbed(async () => {
         if (tries++ % 2 === 0) await load.rotate();
       });
-      const { code, text } = await inspect(['verify', directory], world);
+      const { code, text } = await inspectIn(world, 'verify', directory);
       expect([code, text.slice(text.indexOf('verdict'))]).toEqual([
         3,
         expect.stringMatching(/^verdict CORRUPT \(exit 3\): E_CORRUPT in 0000000000000002\.seg/),
       ]);
       load.start();
       for (const command of ['verify', 'explain', 'ls', 'groups', 'stats', 'dump'])
-        expect([command, (await inspect([command, directory])).code]).toEqual([command, 3]);
+        expect([command, (await inspect(command, directory)).code]).toEqual([command, 3]);
     });
   });
 
@@ -241,7 +223,7 @@ describe('a directory that a host writes', () => {
       while (load.log.wal.counters.rotations < 3) await load.rotate();
       fs.renameSync(path.join(directory, '0000000000000002.seg'), path.join(directory, 'taken'));
       load.start();
-      const { code, text } = await inspect(['verify', directory]);
+      const { code, text } = await inspect('verify', directory);
       expect([code, /E_SEG_MISSING in \S+/.exec(text)?.[0]]).toEqual([
         3,
         'E_SEG_MISSING in 0000000000000002.seg:',

@@ -3,24 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createLog, noVote, openLog, tempDir } from '../../../packages/wal/test/harness.ts';
-import { run } from '../src/run.ts';
-
-interface Answer {
-  readonly code: number;
-  readonly text: string;
-  readonly errors: string;
-}
-
-async function inspect(...argv: string[]): Promise<Answer> {
-  const lines: string[] = [];
-  const errors: string[] = [];
-  const code = await run(argv, {
-    line: (text) => void lines.push(text),
-    error: (text) => void errors.push(text),
-    flush: () => {},
-  });
-  return { code, text: lines.join('\n'), errors: errors.join('\n') };
-}
+import { inspect } from './inspect.ts';
 
 /** A closed store: two groups, four batches, the third an entry of 6,000 bytes of group 7. */
 async function closedStore(): Promise<string> {

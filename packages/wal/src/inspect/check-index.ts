@@ -9,11 +9,13 @@ import {
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
+  u64At,
   verifyBlockInRecord,
 } from '@flotilla/codec';
 import type { Disk, File, IoError } from '@flotilla/io';
 import { readFully } from '../disk-steps.ts';
 import { pathIn } from '../format.ts';
+import { readLargeRecord, wholeRecordBytesMax } from '../large-batch.ts';
 import type { LogIndex } from '../log-index.ts';
 import type { SegmentFile } from './survey.ts';
 
@@ -108,16 +110,27 @@ export function checkIndex(
 
   const read = (file: File): void => {
     const { foundFirst, foundLast, foundOffset, foundRecLen } = index;
+    const groupId = groups.groupId[slot] as number;
+    const from = Math.max(foundFirst, wanted);
+    const term = index.termOf(slot, from);
+    const claim = { groupId, first: from, last: foundLast, term };
+    if (foundRecLen > wholeRecordBytesMax) {
+      const place = { offset: foundOffset, recLen: foundRecLen };
+      return readLargeRecord(disk, file, place, (error, found) => {
+        if (error !== null) return finish(error);
+        runs++;
+        bytes += foundRecLen;
+        const summary = found.broken ?? contradictionIn(found.bytes, claim);
+        if (summary !== null) tell(from, summary);
+        advance(foundLast);
+      });
+    }
     if (buffer.length < foundRecLen) buffer = new Uint8Array(foundRecLen);
     readFully(disk, file, buffer.subarray(0, foundRecLen), foundOffset, (error, length) => {
       if (error !== null) return finish(error);
       runs++;
       bytes += length;
-      const groupId = groups.groupId[slot] as number;
-      const record = buffer.subarray(0, length);
-      const from = Math.max(foundFirst, wanted);
-      const term = index.termOf(slot, from);
-      const summary = faultOf(record, foundRecLen, { groupId, first: from, last: foundLast, term });
+      const summary = faultOf(buffer.subarray(0, length), foundRecLen, claim);
       if (summary !== null) tell(from, summary);
       advance(foundLast);
     });
@@ -126,22 +139,25 @@ export function checkIndex(
   next();
 }
 
-function faultOf(
-  record: Uint8Array,
-  recLen: number,
-  claim: {
-    readonly groupId: number;
-    readonly first: number;
-    readonly last: number;
-    readonly term: number;
-  },
-): string | null {
+interface Claim {
+  readonly groupId: number;
+  readonly first: number;
+  readonly last: number;
+  readonly term: number;
+}
+
+function faultOf(record: Uint8Array, recLen: number, claim: Claim): string | null {
   if (record.length < recLen) return 'the file ends inside it';
   const head = recordHeadAt(record, 0, record.length);
   if (head === null || head.type !== recordTypes.entries) return 'no ENTRIES record stands there';
-  if (head.groupId !== claim.groupId) return `a record of group ${head.groupId} stands there`;
   const verdict = verifyBlockInRecord(record, recordHeadBytes, head.recLen);
-  if (verdict !== 'ok') return `its block is broken (${verdict})`;
+  return verdict === 'ok' ? contradictionIn(record, claim) : `its block is broken (${verdict})`;
+}
+
+/** What a whole record says that the index does not, or null. */
+function contradictionIn(record: Uint8Array, claim: Claim): string | null {
+  const groupId = u64At(record, 8);
+  if (groupId !== claim.groupId) return `a record of group ${groupId} stands there`;
   const first = blockFirstIndex(record, recordHeadBytes);
   const last = first + blockCount(record, recordHeadBytes) - 1;
   if (claim.first < first || claim.last > last) return `it holds ${first}..${last}`;

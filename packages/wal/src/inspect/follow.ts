@@ -3,7 +3,7 @@
 // is told a poll later.
 
 import type { Disk, IoError } from '@flotilla/io';
-import { batchHdrCrcAt, decodeSegmentHeader, pageBytes, pathIn, segmentName } from '../format.ts';
+import { decodeSegmentHeader, pageBytes, pathIn, segmentName } from '../format.ts';
 import { type ScannedBatch, scanSegment } from '../scan.ts';
 import { readPart, withFile } from './files.ts';
 import { readStore } from './store-report.ts';
@@ -102,7 +102,7 @@ export class LogFollower {
       this.#visit(segment, batch);
       position.offset = batch.offset + batch.length;
       position.nextSeq = batch.seq + 1;
-      position.hdrCrc = batchHdrCrcAt(batch.bytes, batch.at);
+      position.hdrCrc = batch.hdrCrc;
       return null;
     };
     withFile<void>(

@@ -159,8 +159,9 @@ class Inspector {
     const visit = (batch: ScannedBatch): ReturnType<typeof replayBatch> => {
       const fault = replayBatch(this.#index, batch, slot);
       if (fault !== null) return fault;
-      this.#lastSeq = batch.seq;
-      if (isNewest) this.#noteNewest(batch);
+      if (batch.before + batch.recordsEnd - batch.recordsAt === batch.bodyLen)
+        this.#lastSeq = batch.seq;
+      if (isNewest && batch.before === 0) this.#noteNewest(batch);
       this.#options.onBatch?.(segment, batch);
       return null;
     };

@@ -87,6 +87,9 @@ export interface InspectOptions {
    * batch when it is looked at again, the log has grown since, and its end is where the walk ended.
    */
   readonly isLive?: boolean;
-  /** Told of every batch of the log, in order, after it was applied; `segment` is its file. */
+  /**
+   * Told of every batch of the log, in order, after it was applied; `segment` is its file. One too large to be held comes
+   * in parts, the first of which has `before` 0.
+   */
   readonly onBatch?: (segment: SegmentFile, batch: ScannedBatch) => void;
 }

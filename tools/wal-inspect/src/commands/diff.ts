@@ -3,7 +3,7 @@
 
 import { type RecoveredGroup, recoveredGroupsOf } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
-import { RunReader } from '../index-runs.ts';
+import { type LiveRun, RunReader } from '../index-runs.ts';
 import { lookAt } from '../look.ts';
 import { eachEntry } from '../payload.ts';
 import type { Job } from '../run.ts';
@@ -131,6 +131,11 @@ async function firstPayloadThatDiffers(
     const broken = left.broken ?? right.broken;
     if (broken !== null) return { index, why: `: ${broken}` };
     const to = Math.min(left.last, right.last, until);
+    if (left.isCut || right.isCut) {
+      if (!(await isSameCut([a, b], [left, right]))) return { index, why: '' };
+      index = to + 1;
+      continue;
+    }
     const stored: Uint8Array[] = [];
     const range = { from: index, to };
     eachEntry(left.bytes, left.block, range, (entry) => stored.push(entry.stored));
@@ -144,4 +149,20 @@ async function firstPayloadThatDiffers(
     index = to + 1;
   }
   return null;
+}
+
+const pieceBytes = 256 * 1024;
+
+/** Whether two entries that are too large to be held are stored alike. */
+async function isSameCut(
+  [a, b]: readonly [RunReader, RunReader],
+  [left, right]: readonly [LiveRun, LiveRun],
+): Promise<boolean> {
+  if (!left.isCut || !right.isCut) return false;
+  for (let from = 0; ; from += pieceBytes) {
+    const mine = await a.pieceOf(left, from, pieceBytes);
+    const other = await b.pieceOf(right, from, pieceBytes);
+    if (Buffer.compare(mine, other) !== 0) return false;
+    if (mine.length < pieceBytes) return true;
+  }
 }

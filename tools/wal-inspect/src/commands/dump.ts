@@ -23,10 +23,9 @@ export async function dump(job: Job): Promise<number> {
   };
   const onBatch = (segment: SegmentFile, batch: ScannedBatch): void => {
     if (batch.seq < seqs.from || batch.seq > seqs.to) return;
-    const start = batch.at + batchHeaderBytes;
     const { offset, seq, flags } = batch;
     const facts = { segId: segment.segId, offset, seq, flags };
-    eachRecord(batch.bytes, start, start + batch.bodyLen, (record, at) => {
+    eachRecord(batch, (record, at) => {
       if (!isWanted(record)) return;
       const payloads = payloadsOf(batch.bytes, at, record, payload);
       if (json) out.line(recordJson(facts, record, payloads));

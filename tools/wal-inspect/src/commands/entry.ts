@@ -1,5 +1,6 @@
 // entry: one entry of one group: where it stands, how it is stored, whether it holds.
 
+import { recordHeadBytes, u32At } from '@flotilla/codec';
 import { batchHeaderBytes, pageBytes, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { RunReader } from '../index-runs.ts';
@@ -20,8 +21,7 @@ export async function entry(job: Job): Promise<number> {
       older.length = 0;
     },
     onBatch: (segment: SegmentFile, batch: ScannedBatch) => {
-      const start = batch.at + batchHeaderBytes;
-      eachRecord(batch.bytes, start, start + batch.bodyLen, (facts) => {
+      eachRecord(batch, (facts) => {
         const isHere = facts.type === 'ENTRIES' && facts.group === groupId;
         if (!isHere || wanted < facts.first || wanted > facts.last) return;
         const page = batch.offset / pageBytes;
@@ -50,6 +50,7 @@ export async function entry(job: Job): Promise<number> {
     });
   }
   const found = view as EntryView | null;
+  const recLen = run.bytes.length < recordHeadBytes ? 0 : u32At(run.bytes, 4);
   const place = `${segmentLabel(run.segment.segId)}+${run.offset}`;
   const payloads =
     run.broken === null
@@ -69,11 +70,11 @@ export async function entry(job: Job): Promise<number> {
         term: run.term,
         place,
         records: older,
-        block: { first: run.first, last: run.last, bytes: run.bytes.length },
+        block: { first: run.first, last: run.last, bytes: recLen },
         crc: run.broken === null ? 'ok' : 'BAD',
         type: found?.type ?? null,
         codec: found?.codec ?? null,
-        storedBytes: found?.stored.length ?? null,
+        storedBytes: found?.storedBytes ?? null,
         payload: payloads[0] ?? null,
       }),
     );
@@ -81,12 +82,12 @@ export async function entry(job: Job): Promise<number> {
     out.line(`entry    group ${groupId} index ${wanted} term ${run.term}`);
     out.line(`place    ${run.segment.name} offset ${digits(run.offset)}`);
     out.line(
-      `block    ${run.first}..${run.last} live, record of ${digits(run.bytes.length)} bytes, ` +
+      `block    ${run.first}..${run.last} live, record of ${digits(recLen)} bytes, ` +
         `crc ${run.broken === null ? 'ok' : `BAD: ${run.broken}`}`,
     );
     if (found !== null) {
-      const { type, codec, stored } = found;
-      out.line(`stored   ${type}, ${codec}, ${digits(stored.length)} bytes`);
+      const { type, codec, storedBytes } = found;
+      out.line(`stored   ${type}, ${codec}, ${digits(storedBytes)} bytes`);
     }
     if (versions > 1) out.line(`records  ${versions} in this log: ${older.slice(-5).join(', ')}`);
     const hint = 'not shown: --payload hex, utf8 or msgpack shows it';

@@ -3,14 +3,29 @@
 
 import { recoveredGroupsOf } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
-import { RunReader } from '../index-runs.ts';
+import { type LiveRun, RunReader } from '../index-runs.ts';
 import { lookAt } from '../look.ts';
+import type { Output } from '../output.ts';
 import { eachEntry } from '../payload.ts';
 import type { Job } from '../run.ts';
 import { hexOf } from '../text.ts';
 
 function base64Of(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+}
+
+/** A multiple of three, so that pieces of base64 join. */
+const pieceBytes = 3 * 64 * 1024;
+
+/** The line of an entry that is too large to be held; `line` is the one with an empty payload. */
+async function writeCut(out: Output, line: string, reader: RunReader, run: LiveRun): Promise<void> {
+  out.part(line.slice(0, -2));
+  for (let from = 0; ; from += pieceBytes) {
+    const piece = await reader.pieceOf(run, from, pieceBytes);
+    out.part(base64Of(piece));
+    if (piece.length < pieceBytes) break;
+  }
+  out.line(line.slice(-2));
 }
 
 export async function exportEntries(job: Job): Promise<number> {
@@ -49,21 +64,23 @@ export async function exportEntries(job: Job): Promise<number> {
         );
       } else {
         const { term } = run;
+        let cutLine = '';
         eachEntry(run.bytes, run.block, { from: index, to: last }, (entry) => {
-          const { type, codec } = entry;
-          const payload = base64Of(entry.stored);
-          out.line(
-            JSON.stringify({
-              kind: 'entry',
-              group: groupId,
-              index: entry.index,
-              term,
-              type,
-              codec,
-              payload,
-            }),
-          );
+          const { type, codec, index: at } = entry;
+          const payload = run.isCut ? '' : base64Of(entry.stored);
+          const line = JSON.stringify({
+            kind: 'entry',
+            group: groupId,
+            index: at,
+            term,
+            type,
+            codec,
+            payload,
+          });
+          if (run.isCut) cutLine = line;
+          else out.line(line);
         });
+        if (run.isCut) await writeCut(out, cutLine, reader, run);
       }
       index = run.last + 1;
     }

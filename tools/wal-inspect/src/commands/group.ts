@@ -84,10 +84,9 @@ export async function group(job: Job): Promise<number> {
     );
   };
   const onBatch = (segment: SegmentFile, batch: ScannedBatch): void => {
-    const start = batch.at + batchHeaderBytes;
     const { offset, seq, flags } = batch;
     const facts = { segId: segment.segId, offset, seq, flags };
-    eachRecord(batch.bytes, start, start + batch.bodyLen, (record) => {
+    eachRecord(batch, (record) => {
       if (record.group === wanted && record.type !== 'PAD') visit(facts, record);
     });
   };

@@ -44,15 +44,16 @@ class Counts {
   compressedRaw = 0;
 
   batch(batch: ScannedBatch): void {
+    if (batch.before === 0) this.#batch(batch);
+    eachRecord(batch, (facts, at) => this.#record(batch.bytes, at, facts));
+  }
+
+  #batch(batch: ScannedBatch): void {
     this.batchSizes.add(batch.length);
     this.bytes += batch.length;
     this.bodyBytes += batch.bodyLen;
     if ((batch.flags & batchFlags.carryOver) !== 0) this.carried++;
     if ((batch.flags & batchFlags.unsynced) !== 0) this.unsynced++;
-    const start = batch.at + batchHeaderBytes;
-    eachRecord(batch.bytes, start, start + batch.bodyLen, (facts, at) =>
-      this.#record(batch.bytes, at, facts),
-    );
   }
 
   #record(bytes: Uint8Array, at: number, facts: RecordFacts): void {

@@ -27,17 +27,16 @@ export async function tail(job: Job): Promise<number> {
   };
   let previous: { readonly seq: number; readonly epoch: number } | null = null;
   const onBatch = (segment: SegmentFile, batch: ScannedBatch): void => {
-    const expected = previous === null ? batch.seq : previous.seq + 1;
+    const expected = previous === null || batch.before > 0 ? batch.seq : previous.seq + 1;
     // An opening may count on behind what it dropped.
     if (batch.seq > expected && batch.epoch === previous?.epoch)
       out.error(
         `wal-inspect: batches ${expected}..${batch.seq - 1} were given up or cannot be read`,
       );
     previous = { seq: batch.seq, epoch: batch.epoch };
-    const start = batch.at + batchHeaderBytes;
     const { offset, seq, flags } = batch;
     const facts = { segId: segment.segId, offset, seq, flags };
-    eachRecord(batch.bytes, start, start + batch.bodyLen, (record, at) => {
+    eachRecord(batch, (record, at) => {
       if (record.type === 'PAD') return;
       const payloads = payloadsOf(batch.bytes, at, record, payload);
       const lines = options.json

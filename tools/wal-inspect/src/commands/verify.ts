@@ -39,8 +39,8 @@ export async function verify(job: Job): Promise<number> {
     begin: () => {
       unsynced = 0;
     },
-    onBatch: (_segment, { flags }) => {
-      if ((flags & batchFlags.unsynced) !== 0) unsynced++;
+    onBatch: (_segment, { flags, before }) => {
+      if (before === 0 && (flags & batchFlags.unsynced) !== 0) unsynced++;
     },
   });
   const { inspection } = look;
