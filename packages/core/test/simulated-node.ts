@@ -196,6 +196,17 @@ export class SimulatedNode {
     this.disk = new Disk(configuration);
   }
 
+  /** What its disk holds when it starts for the first time, being the first replica of its node. */
+  startFrom(start: { term: number; votedFor: number; commit: number; log: Log }): void {
+    const { disk } = this;
+    disk.term = start.term;
+    disk.votedFor = start.votedFor;
+    disk.votedGeneration = start.votedFor === 0 ? 0 : 1;
+    disk.commit = start.commit;
+    start.log.copyTo(disk.log);
+    this.promisedTerm = start.term;
+  }
+
   clockMs(trueMs: number): number {
     return this.offsetMs + Math.floor(trueMs * this.rate);
   }

@@ -8,6 +8,7 @@ import {
   messageKinds,
   type Role,
 } from '@flotilla/core';
+import type { StartState } from './random-states.ts';
 import { type Entry, expectTrue, present, type SimulatedNode } from './simulated-node.ts';
 
 export class Oracle {
@@ -24,6 +25,21 @@ export class Oracle {
 
   constructor(initial: Configuration) {
     this.#initial = initial;
+  }
+
+  /** What happened before the run. */
+  begin(start: StartState): void {
+    this.committed.push(...start.committed);
+    this.floor = start.committed.length;
+    for (const [term, leader] of start.leaders) this.#leaders.set(term, `${leader}g1`);
+    for (const { log } of start.nodes) {
+      for (const [at, entry] of log.entries.entries()) {
+        this.checkLaid(log.base.index + 1 + at, entry);
+      }
+    }
+    for (const [place, candidate] of start.votes) {
+      this.#votes.set(place.replace(':', 'g1:'), `${candidate}g1`);
+    }
   }
 
   count(what: string): void {

@@ -18,6 +18,7 @@ import {
   type Transition,
 } from '@flotilla/core';
 import { Draw } from './random-configurations.ts';
+import type { StartState } from './random-states.ts';
 import {
   type Entry,
   expectTrue,
@@ -39,6 +40,8 @@ export interface SimOptions {
   readonly crashes: boolean;
   /** Whether members change; more nodes stand by then. */
   readonly churn: boolean;
+  /** What is on the disks at the start; nothing where absent. */
+  readonly start?: StartState;
 }
 
 const standbyNodes = 3;
@@ -94,13 +97,24 @@ export class Simulation {
       loseDisk: options.churn && options.crashes ? pick(0, 0, 2) : 0,
     };
     const voters = Array.from({ length: options.nodes }, (_, at) => firstReplica(at + 1));
-    const initial = new Configuration({ voters, leaseMs: options.churn ? pick(0, leaseMs) : 0 });
+    const initial =
+      options.start?.initial ??
+      new Configuration({ voters, leaseMs: options.churn ? pick(0, leaseMs) : 0 });
     this.oracle = new Oracle(initial);
+    if (options.start !== undefined) this.oracle.begin(options.start);
+    this.#nextId = options.start?.nextId ?? 1;
     const count = options.nodes + (options.churn ? standbyNodes : 0);
     for (let id = 1; id <= count; id++) {
       const isMember = id <= options.nodes;
       const rate = options.churn ? 1 + 0.02 * ((id % 3) - 1) : 1;
       const node = new SimulatedNode(id, isMember ? initial : emptyConfiguration, rate);
+      const start = options.start?.nodes[id - 1];
+      if (start !== undefined) {
+        node.startFrom(start);
+        for (const at of start.log.configurations()) {
+          for (const member of at.configuration.members()) this.#given.add(nameOf(member));
+        }
+      }
       this.nodes.push(node);
       this.#boot(node);
     }
