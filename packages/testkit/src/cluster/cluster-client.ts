@@ -30,7 +30,8 @@ export type History = HistoryRecorder<RegisterInput, RegisterOutput>;
 type Answer<T> =
   | { readonly kind: 'value'; readonly value: T; readonly host: ClusterHost }
   | { readonly kind: 'refused'; readonly code: string; readonly leaderHint: number }
-  | { readonly kind: 'unknown' };
+  /** `code`: what the host said, '' where the client gave up. */
+  | { readonly kind: 'unknown'; readonly code: string };
 
 export class ClusterClient {
   readonly id: number;
@@ -117,6 +118,8 @@ export class ClusterClient {
           leaderHint = answer.leaderHint;
         } else {
           totals.unknownWrites += 1;
+          // A part of a proposeMany may be applied when the rest of it is given up.
+          if (kind === 'burst') this.#unknown(host, id, answer.code);
         }
       }
     };
@@ -152,6 +155,10 @@ export class ClusterClient {
     if (witness.group(groupId).members.length === 1) {
       witness.onSoleVoterAcknowledged(host.id, groupId, index, term);
     }
+  }
+
+  #unknown(host: ClusterHost, id: number, code: string): void {
+    if (code === 'OUTCOME_UNKNOWN') this.#context.outcomes.unknown(host.sim.name, id);
   }
 
   /** Limits of a call, as planned. The signal fires by the simulation's time. */
@@ -192,6 +199,7 @@ export class ClusterClient {
         return true;
       }
       if (answer.kind === 'unknown') {
+        this.#unknown(target.host, id, answer.code);
         call.unknown();
         totals.unknownWrites += 1;
         return false;
@@ -261,7 +269,7 @@ export class ClusterClient {
     return new Promise((resolve) => {
       const waitUs = Math.max(0, giveUpUs - kernel.nowUs);
       const timer = kernel.schedule(waitUs, this.#owner, 'client gives up', () =>
-        resolve({ kind: 'unknown' }),
+        resolve({ kind: 'unknown', code: '' }),
       );
       host.call(call).then(
         (value) => {
@@ -280,14 +288,14 @@ export class ClusterClient {
     const { totals, violations } = this.#context;
     if (!(error instanceof FlotillaError)) {
       violations.report('X1', `a call rejects with ${String(error)}`);
-      return { kind: 'unknown' };
+      return { kind: 'unknown', code: '' };
     }
     if (error.code === 'NOT_LEADER') totals.notLeader += 1;
     else if (error.code === 'BUSY') totals.busy += 1;
     else if (error.code === 'OUTCOME_UNKNOWN') totals.outcomeUnknown += 1;
     else if (error.code === 'TIMED_OUT') totals.timedOut += 1;
     else totals.otherErrors += 1;
-    if (!refusals.has(error.code)) return { kind: 'unknown' };
+    if (!refusals.has(error.code)) return { kind: 'unknown', code: error.code };
     const leaderHint = Number(error.details['leaderHint'] ?? 0);
     return { kind: 'refused', code: error.code, leaderHint };
   }

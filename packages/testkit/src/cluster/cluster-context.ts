@@ -3,6 +3,7 @@
 import type { SimWorld } from '../sim-world.ts';
 import type { ClusterPlan } from './cluster-plan.ts';
 import type { Ledger } from './ledger.ts';
+import type { OutcomeCheck } from './outcome-check.ts';
 import type { Totals } from './totals.ts';
 import type { ViolationLog } from './violation.ts';
 import type { Witness } from './witness.ts';
@@ -14,6 +15,7 @@ export interface ClusterContext {
   readonly violations: ViolationLog;
   readonly ledger: Ledger;
   readonly witness: Witness;
+  readonly outcomes: OutcomeCheck;
   /** What hosts said to their operators, newest last, bounded. */
   readonly info: string[];
 }

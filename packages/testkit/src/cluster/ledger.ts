@@ -36,6 +36,8 @@ export interface AppliedCommand {
 export interface LedgerEvents {
   /** A command was applied for the first time anywhere. */
   onFirstApplied(groupId: number, index: number, term: number): void;
+  /** One host has applied it. */
+  onApplied?(host: string, id: number): void;
 }
 
 export class Ledger {
@@ -101,6 +103,7 @@ export class Ledger {
     this.#skip(group, command);
     if (group.terms[command.index] === undefined) this.#first(group, command);
     else this.#again(group, command);
+    this.#events.onApplied?.(command.host, command.id);
   }
 
   #skip(group: GroupLedger, command: AppliedCommand): void {

@@ -17,6 +17,7 @@ import { type ClusterPlan, hostName } from './cluster-plan.ts';
 import { Healing } from './heal.ts';
 import { Ledger } from './ledger.ts';
 import { Monitor } from './monitor.ts';
+import { OutcomeCheck } from './outcome-check.ts';
 import { faultTotals, newTotals, type Totals } from './totals.ts';
 import { type Violation, ViolationLog } from './violation.ts';
 import { Witness } from './witness.ts';
@@ -75,11 +76,13 @@ class ClusterRun {
       onVoteSent: (host) => this.#hosts[host - 1]?.voteSent(),
       onEntryPromised: (host) => this.#hosts[host - 1]?.entryPromised(),
     });
+    const outcomes = new OutcomeCheck(violations, () => kernel.eventCount);
     const ledger = new Ledger(violations, {
       onFirstApplied: (groupId, index, term) => witness.onApplied(groupId, index, term),
+      onApplied: (host, id) => outcomes.applied(host, id),
     });
     for (const { id, members } of plan.groups) witness.addGroup(id, members);
-    this.#context = { plan, world, totals, violations, ledger, witness, info: [] };
+    this.#context = { plan, world, totals, violations, ledger, witness, outcomes, info: [] };
     this.#history = new HistoryRecorder(() => kernel.nowUs);
     this.#hosts = plan.hosts.map((host) => {
       const address = `127.0.0.${host.id}`;

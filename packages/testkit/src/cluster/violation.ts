@@ -3,7 +3,8 @@
 
 /**
  * Invariants by the names of docs/internals/simulator.md; X1: the engine threw. F1: a replica or host stopped without a
- * reason. P1: bytes on the wire that are not the protocol. P2: a call that does not settle. T1: the run does not end.
+ * reason. P1: bytes on the wire that are not the protocol. P2: a call that does not settle. P3: an outcome that is
+ * said to be unknown, and is not. T1: the run does not end.
  */
 export type InvariantId =
   | 'S1'
@@ -25,6 +26,7 @@ export type InvariantId =
   | 'F1'
   | 'P1'
   | 'P2'
+  | 'P3'
   | 'X1'
   | 'T1';
 
