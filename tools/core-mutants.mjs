@@ -1,6 +1,7 @@
-// Plants known bugs into copies of packages/core, one at a time, and tells whether the test named after the guarantee that
-// is lost fails. The bugs are data: packages/core/test/mutants/*.json, each with the text that becomes another (which must
-// occur exactly once, however it is broken into lines), the test files to run, and the titles of which one must fail.
+// Plants known bugs into copies of packages/core (and of packages/raftnode, which stands on it), one at a time, and tells
+// whether the test named after the guarantee that is lost fails. The bugs are data: packages/core/test/mutants/*.json, each
+// with the text that becomes another (which must occur exactly once, however it is broken into lines), the test files to
+// run, and the titles of which one must fail. Files are those of packages/core/test, or of the package that `in` names.
 //
 //   node tools/core-mutants.mjs [ID ...]
 //
@@ -9,6 +10,7 @@
 import { spawnSync } from 'node:child_process';
 import {
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -25,9 +27,22 @@ const wanted = new Set(process.argv.slice(2));
 
 /**
  * @typedef {{ file: string, find: string | string[], replace: string | string[] }} Edit
- * @typedef {{ id: string, title: string, test: string, files: string[], edits: Edit[] }} Mutant
+ * @typedef {{ id: string, title: string, in?: string, test: string, files: string[], edits: Edit[] }} Mutant
  * @typedef {{ message?: string, assertionResults: { status: string, fullName: string }[] }} FileResult
  */
+
+/** Packages that mutants are planted in; of the others they see those of this repository. */
+const copied = ['core', 'raftnode'];
+
+/** @param {string} scratch */
+function aliases(scratch) {
+  /** @type {Record<string, string>} */
+  const alias = {};
+  for (const name of readdirSync(join(root, 'packages'))) {
+    alias[`@flotilla/${name}`] = join(scratch, 'packages', name, 'src/index.ts');
+  }
+  return alias;
+}
 
 /** @param {string | string[]} text */
 const textOf = (text) => (typeof text === 'string' ? text : text.join('\n'));
@@ -55,10 +70,19 @@ function edited(source, { find, replace }) {
 function failures(mutant) {
   const scratch = mkdtempSync(join(tmpdir(), 'core-mutant-'));
   try {
-    cpSync(join(root, 'packages/core'), join(scratch, 'packages/core'), {
-      recursive: true,
-      filter: (path) => !path.includes('/dist') && !path.includes('/node_modules'),
-    });
+    mkdirSync(join(scratch, 'packages'));
+    for (const name of readdirSync(join(root, 'packages'))) {
+      const source = join(root, 'packages', name);
+      const target = join(scratch, 'packages', name);
+      if (!copied.includes(name)) {
+        symlinkSync(source, target, 'dir');
+        continue;
+      }
+      cpSync(source, target, {
+        recursive: true,
+        filter: (path) => !path.includes('/dist') && !path.includes('/node_modules'),
+      });
+    }
     cpSync(join(root, 'tsconfig.base.json'), join(scratch, 'tsconfig.base.json'));
     symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'), 'dir');
     for (const edit of mutant.edits) {
@@ -67,8 +91,8 @@ function failures(mutant) {
       if (after === null) return null;
       writeFileSync(path, after);
     }
-    const alias = JSON.stringify({ '@flotilla/core': join(scratch, 'packages/core/src/index.ts') });
-    const config = `export default { resolve: { alias: ${alias} }, test: { include: ${JSON.stringify(mutant.files.map((file) => `packages/core/test/${file}`))} } };\n`;
+    const include = mutant.files.map((file) => `packages/${mutant.in ?? 'core'}/test/${file}`);
+    const config = `export default ${JSON.stringify({ resolve: { alias: aliases(scratch) }, test: { include } })};\n`;
     writeFileSync(join(scratch, 'vitest.config.mjs'), config);
     const report = join(scratch, 'report.json');
     const vitest = join(root, 'node_modules/vitest/vitest.mjs');

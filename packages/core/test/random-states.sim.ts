@@ -1,7 +1,7 @@
 // Seeded runs from random valid states (random-states.ts) under loss, repetition, reordering, partitions and crashes, with
 // members that come and go, and every invariant after each step. Half of a run is trouble, then all must settle.
 //
-// By default some tens of thousands of steps; `FLOTILLA_STEPS=1000000` takes a million. `FLOTILLA_SEED=<seed>` runs one.
+// By default 150,000 steps; `FLOTILLA_STEPS=1000000` takes a million. `FLOTILLA_SEED=<seed>` runs one.
 
 import { describe, expect, it } from 'vitest';
 import { Draw } from './random-configurations.ts';
@@ -9,7 +9,7 @@ import { PaperGroup, type StartState } from './random-states.ts';
 import { Simulation } from './simulation.ts';
 
 const only = Number(process.env.FLOTILLA_SEED ?? 0);
-const stepsMin = Number(process.env.FLOTILLA_STEPS ?? 60_000);
+const stepsMin = Number(process.env.FLOTILLA_STEPS ?? 150_000);
 const turnsPerState = 300;
 const healMsMax = 20 * 200;
 

@@ -148,7 +148,7 @@ describe('finding where the logs agree (Raft §5.3)', () => {
     expect(appendsOf(outcome)[0]?.slice(0, 2)).toEqual([2, prev]);
   });
 
-  it('cuts appends at term boundaries and by bytes, and sends on when the probe matched', () => {
+  it('M08: cuts appends at term boundaries and by bytes, leaves nothing out, and sends on when the probe matched', () => {
     const node = new Single({ termEnds, config: { appendBytesMax: 20, inflightMessagesMax: 9 } });
     node.lead();
     expect(appendsOf(node.refuse(2, 0, 0))).toEqual([[2, 0, 2]]);

@@ -66,6 +66,22 @@ describe('snapshots', () => {
     expect(cluster.commandsOf(3)).toEqual(['c6', 'c7', 'c8']);
   });
 
+  it('S2-13: M17: a snapshot names the members as of its index, whatever counts by now', () => {
+    const cluster = new Cluster([1, 2, 3]);
+    cluster.elect(1);
+    for (let i = 0; i < 5; i++) cluster.propose(1, `c${i}`);
+    cluster.round(3);
+    cluster.step(1, { type: 'removeServer', nodeId: 3 });
+    cluster.round(3);
+    const { lastApplied, members } = cluster.node(1);
+    expect([lastApplied, members]).toEqual([7, [1, 2]]);
+    cluster.step(1, { type: 'snapshot', index: 6, data: bytes('six') });
+    expect(cluster.logs.get(1)?.snapshot()?.members).toEqual([1, 2, 3]);
+    expect(cluster.node(1).members).toEqual([1, 2]);
+    cluster.step(1, { type: 'snapshot', index: 7, data: bytes('seven') });
+    expect(cluster.logs.get(1)?.snapshot()?.members).toEqual([1, 2]);
+  });
+
   it('S2-14: a snapshot of what is not committed is ignored', () => {
     const { node } = single(0);
     propose(node, 4);
