@@ -1,6 +1,7 @@
 // Empties one old segment: what is still needed in it is laid again at the end of the log, groups as GROUP_STATE (or their
 // tombstone), entries as ENTRIES with REWRITE. Groups that have more there than is worth writing again are named instead,
-// unless they were asked before and did not compact.
+// unless they were asked before and did not compact. What is longer than a segment of today holds (segments were larger
+// once) stays where it is; its group is named each time.
 //
 // First one pass over the groups, in slices, gathers what stands there; then the records are read back in order of their
 // place, a window at a time, verified, and laid where the index still points to the old place. A window waits until the
@@ -49,6 +50,7 @@ export class Cleaner {
   readonly #stager: Stager;
   readonly #states: StateRecords;
   readonly #counters: WalCounters;
+  readonly #recordBytesMax: number;
   readonly #owner: CleanerOwner;
   #isStopped = false;
 
@@ -76,6 +78,8 @@ export class Cleaner {
       readonly stager: Stager;
       readonly states: StateRecords;
       readonly counters: WalCounters;
+      /** Longest record that a new segment holds. */
+      readonly recordBytesMax: number;
     },
     owner: CleanerOwner,
   ) {
@@ -85,6 +89,7 @@ export class Cleaner {
     this.#stager = parts.stager;
     this.#states = parts.states;
     this.#counters = parts.counters;
+    this.#recordBytesMax = parts.recordBytesMax;
     this.#owner = owner;
   }
 
@@ -145,6 +150,10 @@ export class Cleaner {
 
   #restate(slot: number): void {
     const { groups } = this.#index;
+    if (!groups.isRemoved(slot) && this.#states.stateBytes(slot) > this.#recordBytesMax) {
+      this.#heavy.push(slot);
+      return;
+    }
     const recLen = groups.isRemoved(slot)
       ? this.#states.layRemove(slot)
       : this.#states.layState(slot);
@@ -280,6 +289,10 @@ export class Cleaner {
     const newLen = isWhole
       ? recLen
       : entriesRecordBytes(slicedBlockBytes(bytes, block, run.first, run.last));
+    if (newLen > this.#recordBytesMax) {
+      if (!this.#heavy.includes(slot)) this.#heavy.push(slot);
+      return;
+    }
     stager.reserve(newLen);
     const target = stager.bytes;
     const to = stager.at;

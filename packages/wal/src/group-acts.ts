@@ -12,20 +12,31 @@ import { groupOpenFixedBytes } from './records.ts';
 import type { Stager } from './stager.ts';
 import type { StateRecords } from './state-records.ts';
 
-/** Longest configuration of a group. */
-export const configBytesMax: number = blockBytesMax - groupOpenFixedBytes;
+/** Longest configuration of a group; less where segments are small: two of them stand in one GROUP_STATE. */
+const configBytesMax: number = blockBytesMax - groupOpenFixedBytes;
+/** What GROUP_STATE holds beside the two, generously. */
+const stateFixedBytesMax = 256;
 
 export class GroupActs {
   readonly #index: LogIndex;
   readonly #states: StateRecords;
   readonly #stager: Stager;
   readonly #limits: GroupLimits;
+  readonly #configBytesMax: number;
 
-  constructor(index: LogIndex, states: StateRecords, stager: Stager, limits: GroupLimits) {
+  constructor(
+    index: LogIndex,
+    states: StateRecords,
+    stager: Stager,
+    limits: GroupLimits,
+    recordBytesMax: number,
+  ) {
     this.#index = index;
     this.#states = states;
     this.#stager = stager;
     this.#limits = limits;
+    const each = Math.floor((recordBytesMax - stateFixedBytesMax) / 2);
+    this.#configBytesMax = Math.min(configBytesMax, each);
   }
 
   /** The group's slot. Throws GROUP_EXISTS. */
@@ -33,11 +44,7 @@ export class GroupActs {
     checkUint('groupId', groupId);
     checkUint('generation', generation);
     checkUint('replicaId', replicaId);
-    if (config.length > configBytesMax) {
-      throw new RangeError(
-        `config must have at most ${configBytesMax} bytes, not ${config.length}`,
-      );
-    }
+    this.#checkConfig(config);
     const { groups } = this.#index;
     const known = groups.slotOf(groupId);
     if (known >= 0 && groups.isRemoved(known)) {
@@ -127,9 +134,9 @@ export class GroupActs {
   }
 
   #checkConfig(config: Uint8Array | undefined): void {
-    if (config !== undefined && config.length > configBytesMax) {
+    if (config !== undefined && config.length > this.#configBytesMax) {
       throw new RangeError(
-        `config must have at most ${configBytesMax} bytes, not ${config.length}`,
+        `config must have at most ${this.#configBytesMax} bytes, not ${config.length}`,
       );
     }
   }

@@ -53,6 +53,13 @@ export class StateRecords {
     return recLen;
   }
 
+  /** How long the group's GROUP_STATE is. */
+  stateBytes(slot: number): number {
+    const { groups } = this.#index;
+    const config = groups.config[slot] as Uint8Array;
+    return groupStateRecordBytes({ config, snapshot: groups.snapshot[slot] ?? null });
+  }
+
   /** Lays GROUP_STATE: everything that the table has of the group. */
   layState(slot: number): number {
     const { groups } = this.#index;

@@ -181,6 +181,10 @@ export class WalLog implements Wal {
         onInfo: settings.onInfo,
       },
     );
+    this.recordBytesMax = Math.min(
+      batchBodyBytesMax,
+      settings.segmentBytes - 2 * pageBytes - batchHeaderBytes,
+    );
     this.#states = new StateRecords(this.#index, this.#stager, (recLen) => this.#commit(recLen));
     this.#reader = new LogReader(
       world,
@@ -200,6 +204,7 @@ export class WalLog implements Wal {
         stager: this.#stager,
         states: this.#states,
         counters: this.counters,
+        recordBytesMax: this.recordBytesMax,
       },
       {
         betweenTurns: (lay) => this.#betweenTurns(lay),
@@ -230,14 +235,16 @@ export class WalLog implements Wal {
       },
     );
     this.#limits = new GroupLimits(world.clock, this.#index, settings.groupBytesMax);
-    this.#groupActs = new GroupActs(this.#index, this.#states, this.#stager, this.#limits);
+    this.#groupActs = new GroupActs(
+      this.#index,
+      this.#states,
+      this.#stager,
+      this.#limits,
+      this.recordBytesMax,
+    );
     for (const segment of this.#segments.all) this.#index.use.reach(segment.slot);
     this.durablePosition = this.#stager.end;
     this.#turnMs = world.clock.monotonicMs();
-    this.recordBytesMax = Math.min(
-      batchBodyBytesMax,
-      settings.segmentBytes - 2 * pageBytes - batchHeaderBytes,
-    );
     this.#spares.want();
   }
 
