@@ -21,8 +21,45 @@ const vitest = 'node_modules/vitest/vitest.mjs';
  */
 const system = (file) => [vitest, 'run', '--project', 'system', `test/${file}`];
 
+const unit = [vitest, 'run', '--project', 'unit'];
+
 /** @type {readonly Entry[]} */
 const entries = [
+  {
+    name: 'core-sim',
+    does: '2,000 seeds of a network of Raft cores, without and with members that come and go',
+    env: { FLOTILLA_SEEDS: '2000' },
+    args: [...unit, '--testTimeout', '1800000', 'packages/core/test/safety.sim.ts'],
+  },
+  {
+    name: 'core-states',
+    does: '1,000,000 steps of Raft cores from random valid states',
+    env: { FLOTILLA_STEPS: '1000000' },
+    args: [...unit, '--testTimeout', '1800000', 'packages/core/test/random-states.sim.ts'],
+  },
+  {
+    name: 'core-laws',
+    does: 'laws of quorums on 100,000 random configurations, of changes on 10,000',
+    env: { FLOTILLA_LAWS: '1' },
+    args: [
+      ...unit,
+      '--testTimeout',
+      '1800000',
+      'packages/core/test/quorum.test.ts',
+      'packages/core/test/configuration-change.test.ts',
+    ],
+  },
+  {
+    name: 'core-mutants',
+    does: 'each known bug planted into the core: the test that names it fails',
+    args: ['tools/core-mutants.mjs'],
+  },
+  {
+    name: 'core-frames',
+    does: '1,000,000 damaged frames of RaftNode messages',
+    env: { FLOTILLA_FUZZ_FRAMES: '1000000' },
+    args: [...unit, '--testTimeout', '1800000', 'packages/raftnode/test/s2-safety.test.ts'],
+  },
   {
     name: 'log-damage',
     does: '100,000 damaged images of logs: opening and inspection against what the log once showed',
