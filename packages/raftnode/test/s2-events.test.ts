@@ -2,7 +2,7 @@
 
 import { type Action, type Event, MemoryLog, RaftNode } from '@flotilla/raftnode';
 import { withoutAmbient } from '@flotilla/testkit';
-import { describe, expect, expectTypeOf, it } from 'vitest';
+import { describe, expect, expectTypeOf, it, vi } from 'vitest';
 import { bytes, Cluster, codeOf, drawer, text } from './cluster.ts';
 
 /** Random events on three nodes; answers every action as text. */
@@ -47,14 +47,30 @@ function fuzz(seed: number, count: number): string[] {
 
 describe('events and time', () => {
   it('S2-01: a node changes only by the events that it is stepped with: it has no clock, timer or chance', () => {
-    withoutAmbient(() => {
+    const whole = fuzz(3, 3000);
+    // Neither needs what the run-time has of time, timers and chance,
+    expect(withoutAmbient(() => fuzz(3, 3000))).toEqual(whole);
+    // nor does anything happen while one waits.
+    vi.useFakeTimers();
+    try {
       const cluster = new Cluster([1, 2, 3]);
       cluster.elect(1);
       cluster.propose(1, 'a');
+      const stateOf = (id: number): unknown => {
+        const { role, term, leader, commitIndex, lastApplied, lastIndex, members } =
+          cluster.node(id);
+        return { role, term, leader, commitIndex, lastApplied, lastIndex, members };
+      };
+      const before = cluster.ids.map(stateOf);
+      vi.advanceTimersByTime(3_600_000);
+      expect(vi.getTimerCount()).toBe(0);
+      expect(cluster.ids.map(stateOf)).toEqual(before);
       cluster.settle();
       cluster.round(5);
       expect(cluster.commandsOf(3)).toEqual(['a']);
-    });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('S2-02: there are seven events, and an eighth is refused by the compiler and at run time', () => {
@@ -94,17 +110,27 @@ describe('events and time', () => {
   });
 
   it('S2-04: time is counted in ticks, however far apart they are', () => {
-    const decisions = (): (string | number)[] => {
+    const decisions = (tickIntervalMs: number): (string | number)[] => {
       const node = new RaftNode({ id: 1, voters: [1, 2, 3], seed: 4 });
       const seen: (string | number)[] = [];
       for (let tick = 1; tick <= 60; tick++) {
+        vi.advanceTimersByTime(tickIntervalMs);
         const actions = node.step({ type: 'tick' });
         if (actions.length > 0) seen.push(tick, ...actions.map(({ type }) => type));
       }
       return seen;
     };
-    expect(decisions().length).toBeGreaterThan(2);
-    expect(decisions()).toEqual(decisions());
+    vi.useFakeTimers();
+    try {
+      const startedMs = Date.now();
+      const often = decisions(1);
+      expect(Date.now() - startedMs).toBe(60);
+      expect(often.length).toBeGreaterThan(2);
+      expect(decisions(1000)).toEqual(often);
+      expect(Date.now() - startedMs).toBe(60_060);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('S2-05: a silent follower campaigns between tick 10 and 20, seeded; a leader heartbeats every third tick', () => {
