@@ -63,7 +63,7 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
   }
   const label = `${segmentLabel(segmentIdOf(refusal.file))}:${refusal.page}`;
   const out = `${directory.replace(/\/+$/, '')}.new`;
-  const repair = `wal-inspect repair ${quoted(directory)} --out ${quoted(out)}`;
+  const repair = `${program()} repair ${quoted(directory)} --out ${quoted(out)}`;
   const dropAfter = `if no other replica has the data: ${repair} --drop-after ${label} --accept-data-loss`;
   const meaning = meanings[refusal.reason];
   const mend =
@@ -79,7 +79,7 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
         meaning,
         next: [
           ...mend,
-          `or open with suspectTail: 'discard', if nothing of this batch was acknowledged`,
+          "if you know that nobody was told of this batch: start once with suspectTail 'discard', in cluster.json or Host.open; it is dropped",
         ],
       };
     case 'E_SEG_MISSING':
@@ -119,7 +119,7 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
       return {
         meaning,
         next: [
-          `wal-inspect dump ${quoted(directory)}   (what stands before it)`,
+          `${program()} dump ${quoted(directory)}   (what stands before it)`,
           'keep the directory: it is the evidence of a bug',
           reseed,
         ],
@@ -141,6 +141,13 @@ export function adviceFor(inspection: Inspection, directory: string, isLive: boo
       }
       return { meaning, next: ['make it readable, then try again'] };
   }
+}
+
+/** How this program is called where it was called from: what is printed can be pasted. */
+function program(): string {
+  return process.env.npm_lifecycle_event === 'wal-inspect'
+    ? 'npm run -s wal-inspect --'
+    : 'wal-inspect';
 }
 
 /** A path as a shell takes it. */

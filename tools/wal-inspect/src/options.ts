@@ -2,6 +2,7 @@
 // names what was wrong; an option that a command does not have is wrong too, not ignored.
 
 import { parseArgs } from 'node:util';
+import { typeNames } from './record-walk.ts';
 import { type CommandName, commandNames, commands, optionTable } from './usage.ts';
 
 export class UsageError extends Error {}
@@ -103,6 +104,15 @@ function parseRepair(values: Values): RepairPlan | null {
   return plans[0] ?? null;
 }
 
+/** The name of a record type in capitals. */
+function recordType(text: string | undefined): string | null {
+  if (text === undefined) return null;
+  const wanted = text.toUpperCase();
+  const names = Object.values(typeNames);
+  if (names.includes(wanted) || /^TYPE \d+$/.test(wanted)) return wanted;
+  throw new UsageError(`--type must be one of ${names.join(', ')}, or "type N"`);
+}
+
 function parse(argv: readonly string[]): { values: Values; positionals: string[] } {
   try {
     const { values, positionals } = parseArgs({
@@ -168,7 +178,7 @@ export function parseOptions(argv: readonly string[]): Options {
       to: wholeNumber('--to', textOf(values, 'to'), Number.MAX_SAFE_INTEGER),
     },
     seqs: parseSeqs(textOf(values, 'seq')),
-    type: textOf(values, 'type') ?? null,
+    type: recordType(textOf(values, 'type')),
     payload: form,
     decoder: textOf(values, 'decoder') ?? null,
     lines: wholeNumber('--lines', textOf(values, 'lines'), 10),

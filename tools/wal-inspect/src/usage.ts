@@ -2,6 +2,7 @@
 
 export const optionTable = {
   json: { type: 'boolean' },
+  jsonl: { type: 'boolean' },
   strict: { type: 'boolean' },
   index: { type: 'boolean' },
   follow: { type: 'boolean', short: 'f' },
@@ -70,7 +71,7 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
   stats: { arguments: ['DIR'], options: [] },
   tail: { arguments: ['DIR'], options: ['follow', 'lines', 'payload', 'decoder'] },
   diff: { arguments: ['A', 'B'], options: ['group', 'deep'] },
-  export: { arguments: ['DIR'], options: ['group', 'from', 'to'] },
+  export: { arguments: ['DIR'], options: ['group', 'from', 'to', 'jsonl'] },
   bench: { arguments: ['DIR'], options: ['count'] },
   repair: {
     arguments: ['DIR'],

@@ -259,4 +259,42 @@ describe('output', () => {
     expect(showMsgpack(Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff))).toContain('not msgpack');
     expect(showMsgpack(new Uint8Array(100).fill(0x91))).toContain('too deep');
   });
+
+  it('says in every command that shows contents why they end where they end, and the exit code says it too', async () => {
+    const directory = await closedStore();
+    const file = path.join(directory, '0000000000000001.seg');
+    const bytes = fs.readFileSync(file);
+    bytes[2 * 4096 + 100] = (bytes[2 * 4096 + 100] as number) ^ 1;
+    fs.writeFileSync(file, bytes);
+    const until = 'only up to batch 1: E_CORRUPT_ACKED in 0000000000000001.seg: batch 2 was acknow';
+    for (const argv of [
+      ['groups', directory],
+      ['group', directory, '7'],
+      ['stats', directory],
+      ['dump', directory],
+      ['entry', directory, '7', '4'],
+    ]) {
+      const { code, text, errors } = await inspect(...argv);
+      expect([argv[0], code, `${text}\n${errors}`]).toEqual([
+        argv[0],
+        3,
+        expect.stringContaining(until),
+      ]);
+    }
+    for (const command of ['ls', 'store', 'export', 'verify', 'explain'])
+      expect([command, (await inspect(command, directory)).code]).toEqual([command, 3]);
+  });
+
+  it('takes the names of record types and no others, and --jsonl for what export writes anyway', async () => {
+    const directory = await closedStore();
+    const hard = await inspect('dump', directory, '--type', 'HardState');
+    expect(hard.code).toBe(0);
+    expect(hard.text.split('\n').every((line) => line.includes(' HARDSTATE '))).toBe(true);
+    const wrong = await inspect('dump', directory, '--type', 'entry');
+    expect(wrong).toMatchObject({ code: 1, text: '' });
+    expect(wrong.errors).toContain('--type must be one of ENTRIES, HARDSTATE,');
+    expect(await inspect('export', directory, '--jsonl')).toEqual(
+      await inspect('export', directory),
+    );
+  });
 });

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tempDir } from '../../../packages/wal/test/harness.ts';
 import { inspect } from './inspect.ts';
 import { layOut, scenarios } from './scenarios.ts';
@@ -9,6 +9,16 @@ import { layOut, scenarios } from './scenarios.ts';
 const guide = fileURLToPath(new URL('../../../docs/guide/wal-inspect.md', import.meta.url));
 /** Where the guide's reader has the log. */
 const shownAs = 'data/wal';
+
+// As the guide's reader calls it.
+const { npm_lifecycle_event: calledAs } = process.env;
+beforeAll(() => {
+  process.env.npm_lifecycle_event = 'wal-inspect';
+});
+afterAll(() => {
+  if (calledAs === undefined) delete process.env.npm_lifecycle_event;
+  else process.env.npm_lifecycle_event = calledAs;
+});
 
 async function explain(directory: string): Promise<string> {
   const { code, text, errors } = await inspect('explain', directory);

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { crc32, putU32 } from '@flotilla/codec';
-import { createNodeWorld, type World } from '@flotilla/io';
+import { createNodeWorld } from '@flotilla/io';
 import { describe, expect, it } from 'vitest';
 import { tempDir } from '../../../packages/wal/test/harness.ts';
 import { inspect, inspectIn } from './inspect.ts';

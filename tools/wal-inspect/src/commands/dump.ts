@@ -1,22 +1,22 @@
 // dump: the records of the log in order, filtered, printed as they are met.
 
-import { batchHeaderBytes, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
+import { type ScannedBatch, type SegmentFile } from '@flotilla/wal';
 import { outcomeOf } from '../exit-codes.ts';
 import { lookOnce } from '../look.ts';
 import { payloadsOf } from '../payload.ts';
 import { recordJson, recordLines } from '../record-line.ts';
 import { eachRecord, type RecordFacts } from '../record-walk.ts';
 import type { Job } from '../run.ts';
+import { untilLine } from '../until-line.ts';
 
 export async function dump(job: Job): Promise<number> {
   const { options, out } = job;
   const { group, indexes, seqs, type, json } = options;
   const payload = { form: options.payload, decoder: options.decoder, indexes };
-  const wantedType = type?.toUpperCase() ?? null;
   const isRanged = indexes.from > 0 || indexes.to < Number.MAX_SAFE_INTEGER;
   const isWanted = (facts: RecordFacts): boolean => {
     if (group !== null && facts.group !== group) return false;
-    if (wantedType !== null && facts.type !== wantedType) return false;
+    if (type !== null && facts.type.toUpperCase() !== type) return false;
     if (!isRanged) return true;
     const last = Math.max(facts.last, facts.first);
     return facts.first > 0 && facts.first <= indexes.to && last >= indexes.from;
@@ -33,11 +33,7 @@ export async function dump(job: Job): Promise<number> {
     });
   };
   const look = await lookOnce(job, onBatch);
-  const { refusal, lastSeq } = look.inspection;
-  if (refusal !== null) {
-    out.error(
-      `wal-inspect: only up to batch ${lastSeq}: ${refusal.reason} in ${refusal.file}: ${refusal.summary}`,
-    );
-  }
+  const until = untilLine(look.inspection);
+  if (until !== null) out.error(`wal-inspect: ${until}`);
   return outcomeOf(look).code;
 }

@@ -10,6 +10,7 @@ import { type EntryView, eachEntry, payloadLines } from '../payload.ts';
 import { eachRecord } from '../record-walk.ts';
 import type { Job } from '../run.ts';
 import { digits, segmentLabel } from '../text.ts';
+import { untilLine } from '../until-line.ts';
 
 export async function entry(job: Job): Promise<number> {
   const { out, options } = job;
@@ -38,8 +39,9 @@ export async function entry(job: Job): Promise<number> {
     const has = reader.rangeOf(groupId);
     const range = has === null ? '' : `; the log has ${has.first}..${has.last}`;
     const what = has === null ? `no group ${groupId}` : `group ${groupId} has no index ${wanted}`;
-    const until = refusal === null ? '' : ` (read up to batch ${inspection.lastSeq})`;
-    out.error(`wal-inspect: ${what}${range}${until}`);
+    out.error(`wal-inspect: ${what}${range}`);
+    const until = untilLine(inspection);
+    if (until !== null) out.error(`wal-inspect: ${until}`);
     return refusal === null ? exitCodes.usage : outcomeOf(look).code;
   }
   let view: EntryView | null = null;

@@ -1,17 +1,13 @@
 // group: the history of one group, record by record; appends that continue each other are one line.
 
-import {
-  batchHeaderBytes,
-  recoveredGroupsOf,
-  type ScannedBatch,
-  type SegmentFile,
-} from '@flotilla/wal';
+import { recoveredGroupsOf, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { lookOnce } from '../look.ts';
 import { numberArgument } from '../options.ts';
 import { type BatchFacts, placeOf } from '../record-line.ts';
 import { eachRecord, type RecordFacts } from '../record-walk.ts';
 import type { Job } from '../run.ts';
+import { untilLine } from '../until-line.ts';
 
 /** Appends of one term, each continuing the one before. */
 interface Run {
@@ -92,7 +88,7 @@ export async function group(job: Job): Promise<number> {
   };
   const look = await lookOnce(job, onBatch);
   endRun();
-  const { refusal, lastSeq, index } = look.inspection;
+  const { index } = look.inspection;
   const found = recoveredGroupsOf(index).find((one) => one.groupId === wanted);
   if (found !== undefined && !options.json) {
     const { firstIndex, lastIndex, commit, term } = found;
@@ -101,9 +97,8 @@ export async function group(job: Job): Promise<number> {
       `now: generation ${generation} log ${firstIndex}..${lastIndex} commit ${commit} term ${term}`,
     );
   }
-  if (refusal !== null) {
-    out.error(`wal-inspect: only up to batch ${lastSeq}: ${refusal.reason} in ${refusal.file}`);
-  }
+  const until = untilLine(look.inspection);
+  if (until !== null) out.error(`wal-inspect: ${until}`);
   const { code } = outcomeOf(look);
   if (events > 0 || found !== undefined || code !== exitCodes.clean) return code;
   out.error(`wal-inspect: no group ${wanted} in this log`);

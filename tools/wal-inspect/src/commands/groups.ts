@@ -5,6 +5,7 @@ import { outcomeOf } from '../exit-codes.ts';
 import { lookAt } from '../look.ts';
 import type { Job } from '../run.ts';
 import { hexOf, segmentLabel, tableTo } from '../text.ts';
+import { untilLine } from '../until-line.ts';
 
 export async function groups(job: Job): Promise<number> {
   const { out, options } = job;
@@ -47,8 +48,7 @@ export async function groups(job: Job): Promise<number> {
     uses.get(group.groupId)?.oldestSegment ?? '-',
   ]);
   tableTo(out, [...head, 'bytes', 'oldest'], rows);
-  if (refusal !== null) {
-    out.line(`only up to batch ${inspection.lastSeq}: ${refusal.reason} in ${refusal.file}`);
-  }
+  const until = untilLine(inspection);
+  if (until !== null) out.line(until);
   return outcomeOf(look).code;
 }

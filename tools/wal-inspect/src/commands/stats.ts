@@ -25,6 +25,7 @@ import { lookAt } from '../look.ts';
 import { eachRecord, type RecordFacts } from '../record-walk.ts';
 import type { Job } from '../run.ts';
 import { digits, segmentLabel } from '../text.ts';
+import { untilLine } from '../until-line.ts';
 
 const pinningShown = 10;
 
@@ -164,5 +165,7 @@ export async function stats(job: Job): Promise<number> {
     );
   }
   for (const { group, bytes } of facts.pinning) out.line(`  group ${group} ${digits(bytes)} bytes`);
+  const until = untilLine(inspection);
+  if (until !== null) out.line(until);
   return outcomeOf(look).code;
 }

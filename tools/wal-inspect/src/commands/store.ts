@@ -34,7 +34,7 @@ export async function store(job: Job): Promise<number> {
         witnesses: inspection.witnesses,
       }),
     );
-    return 0;
+    return outcomeOf(look).code;
   }
   const row = (name: string, slot: StoreSlot | null): (string | number)[] =>
     slot === null
@@ -58,5 +58,5 @@ export async function store(job: Job): Promise<number> {
   tableTo(out, ['slot', 'state', 'seq', 'epoch', 'oldest', 'newest', 'durable', 'clean'], rows);
   out.line(`instance ${current.instance} created ${new Date(current.createdMs).toISOString()}`);
   out.line(storeLine(inspection));
-  return 0;
+  return outcomeOf(look).code;
 }

@@ -2,7 +2,7 @@
 // only and keeps nothing, so that it costs the same beside a log of any size.
 
 import * as fs from 'node:fs';
-import { batchHeaderBytes, LogFollower, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
+import { LogFollower, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
 import { markOf } from '../motion.ts';
 import { payloadsOf } from '../payload.ts';
