@@ -67,6 +67,15 @@ describe('the runner', () => {
   });
 });
 
+describe('a file of anything', () => {
+  it('is named in one short line of printable text, whatever its bytes would do to a terminal', () => {
+    const printed = runOver({ [quorum]: `\u001b[2J\u0007\u202e${'\u0001é'.repeat(4000)}` });
+    expect(printed.code).toBe(2);
+    expect(printed.errors).toHaveLength(1);
+    expect(printed.errors[0]).toMatch(/^[\x20-\x7e]{1,260}$/);
+  });
+});
+
 describe('configuration changes', () => {
   it('compare sets, flags and errors, and not where a probe would begin', () => {
     const printed = runOver({
