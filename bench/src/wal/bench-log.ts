@@ -105,7 +105,7 @@ export function layBlock(
     table += blockTableSlotBytes;
     to += size;
   }
-  sealBlockInRecord(bytes, at, { firstIndex, term: 1, count, blockBytes });
+  sealBlockInRecord(bytes, at, { firstIndex, term: 1, count, blockBytes }, wal.entriesWords);
   wal.finishEntries();
 }
 

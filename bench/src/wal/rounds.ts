@@ -53,7 +53,11 @@ class Rounds {
 export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
   const { directory, groups, payload, seconds, overlapped, syncMethod } = plan;
   const options = { syncMethod, cacheBytes: 16 * mib };
-  const log = await BenchLog.open(join(directory, `rounds-${groups}-${overlapped}`), true, options);
+  const log = await BenchLog.open(
+    join(directory, `rounds-${groups}-${overlapped}-${syncMethod}`),
+    true,
+    options,
+  );
   const rounds = new Rounds(log, log.openGroups(groups), payloadOf(payload));
   const raw = new RawWriter(join(directory, 'raw'), 256 * mib);
   const turns = 6;
@@ -85,7 +89,7 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
   await log.close();
   raw.close();
   const perRoundMs = logMs / logRounds;
-  const name = `${groups} groups x ${payload} B, one fsync a round, ${overlapped ? 'overlapped' : 'strict'}`;
+  const name = `${groups} groups x ${payload} B, one fsync a round, ${overlapped ? 'overlapped' : 'strict'}, ${syncMethod}`;
   const p = latencies.percentiles();
   return [
     {

@@ -44,9 +44,9 @@ const options = {
   },
   sync: {
     kind: 'choice',
-    default: 'fdatasync',
-    choices: ['fdatasync', 'dsync'],
-    help: 'how batches become durable',
+    default: 'both',
+    choices: ['both', 'fdatasync', 'dsync'],
+    help: 'how the batches of the rounds become durable: write and fdatasync, or one synchronous write',
   },
   dir: { kind: 'text', default: tmpdir(), help: 'folder for the logs' },
 } as const satisfies OptionTable;
@@ -58,11 +58,13 @@ export async function wal(args: readonly string[]): Promise<SuiteReport> {
   const results: BenchResult[] = [];
   try {
     if (wants('rounds')) {
-      for (const overlapped of [true, false]) {
-        const { groups, payload, seconds } = params;
-        const syncMethod = params.sync === 'dsync' ? 'dsync' : 'fdatasync';
-        const plan = { directory, groups, payload, seconds, overlapped, syncMethod } as const;
-        results.push(...(await measureRounds(plan)));
+      const { groups, payload, seconds, sync } = params;
+      for (const syncMethod of ['fdatasync', 'dsync'] as const) {
+        if (sync !== 'both' && sync !== syncMethod) continue;
+        for (const overlapped of [true, false]) {
+          const plan = { directory, groups, payload, seconds, overlapped, syncMethod } as const;
+          results.push(...(await measureRounds(plan)));
+        }
       }
     }
     if (wants('sizes')) results.push(...(await measureSizes(directory, params.seconds / 6)));

@@ -1,4 +1,5 @@
 export {
+  type BlockHead,
   type BlockVerdict,
   blockBytesAt,
   blockBytesMax,
@@ -19,7 +20,7 @@ export {
   tableSlot,
   verifyBlockInRecord,
 } from './block.ts';
-export { crc32 } from './crc.ts';
+export { crc32, crc32OfWords } from './crc.ts';
 export {
   type FrameHeader,
   type FrameKind,
@@ -28,7 +29,17 @@ export {
   frameKinds,
   putFrameHeader,
 } from './frame.ts';
-export { alignUp, putU16, putU32, putU64, u16At, u32At, u64At } from './integers.ts';
+export {
+  alignUp,
+  highHalf,
+  putU16,
+  putU32,
+  putU64,
+  u16At,
+  u32At,
+  u64At,
+  wordsOf,
+} from './integers.ts';
 export {
   entriesFlagRewrite,
   ignorableTypeMin,

@@ -62,3 +62,19 @@ export function putU64(bytes: Uint8Array, at: number, value: number): void {
 export function alignUp(bytes: number, unit: number): number {
   return Math.ceil(bytes / unit) * unit;
 }
+
+/** The upper word of a u64. The lower one is what a number becomes when it is stored as 32 bits. */
+export function highHalf(value: number): number {
+  if ((value | 0) === value && value >= 0) return 0;
+  if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) {
+    throw new RangeError(`not an unsigned safe integer: ${value}`);
+  }
+  return Math.floor(value / twoTo32);
+}
+
+/** The memory of `bytes` as words, where the machine stores the lowest byte first and the memory begins at a word; else null. */
+export function wordsOf(bytes: Uint8Array): Int32Array | null {
+  if (!isLittleEndian || bytes.byteOffset % 4 !== 0) return null;
+  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+}
+const isLittleEndian: boolean = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;

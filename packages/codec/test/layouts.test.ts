@@ -21,6 +21,7 @@ import {
   tableSlot,
   u64At,
   verifyBlockInRecord,
+  wordsOf,
 } from '../src/index.ts';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -60,6 +61,24 @@ describe('the entry block', () => {
     const record = entriesRecord();
     const covered = Buffer.concat([record.subarray(8, 40), record.subarray(44, 58)]);
     expect(Buffer.from(record).readUInt32LE(40)).toBe(crc32(covered, 0, covered.length));
+  });
+
+  it('is sealed to the same bytes through words, numbers of more than 32 bits among them', () => {
+    for (const firstIndex of [1, 2 ** 31, 2 ** 32 + 7, Number.MAX_SAFE_INTEGER - 1]) {
+      for (const term of [0, 3, 2 ** 32 - 1, 2 ** 45 + 1]) {
+        const head = { firstIndex, term, count: 2, blockBytes: blockBytesOf(2, 2) };
+        const plain = entriesRecord();
+        sealBlockInRecord(plain, recordHeadBytes, head);
+        const worded = entriesRecord();
+        sealBlockInRecord(worded, recordHeadBytes, head, wordsOf(worded));
+        expect(worded).toEqual(plain);
+      }
+    }
+    const record = entriesRecord();
+    const broken = { firstIndex: -1, term: 1, count: 2, blockBytes: blockBytesOf(2, 2) };
+    for (const words of [null, wordsOf(record)]) {
+      expect(() => sealBlockInRecord(record, recordHeadBytes, broken, words)).toThrow(RangeError);
+    }
   });
 
   it('is taken as it was sealed, and refused with any bit of it or of its group id flipped', () => {

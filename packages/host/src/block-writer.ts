@@ -156,7 +156,8 @@ export class BlockWriter {
 
   #seal(firstIndex: number, count: number, term: number, blockBytes: number): void {
     const wal = this.#wal;
-    sealBlockInRecord(wal.entriesBytes, wal.entriesAt, { firstIndex, term, count, blockBytes });
+    const head = { firstIndex, term, count, blockBytes };
+    sealBlockInRecord(wal.entriesBytes, wal.entriesAt, head, wal.entriesWords);
     const position = wal.entriesPosition;
     wal.finishEntries();
     if (this.laidCount === 0) this.firstPosition = position;

@@ -8,6 +8,7 @@
 
 import {
   alignUp,
+  highHalf,
   putRecordHead,
   putU32,
   putU64,
@@ -36,11 +37,20 @@ export function groupOpenRecordBytes(configBytes: number): number {
 /** The head of an ENTRIES record, written field by field: this is the hot path. */
 export function putEntriesHead(
   bytes: Uint8Array,
+  words: Int32Array | null,
   at: number,
   recLen: number,
   generation: number,
   groupId: number,
 ): void {
+  if (words !== null) {
+    const word = at >>> 2;
+    words[word] = recordTypes.entries | (generation << 16);
+    words[word + 1] = recLen;
+    words[word + 2] = groupId;
+    words[word + 3] = highHalf(groupId);
+    return;
+  }
   bytes[at] = recordTypes.entries;
   bytes[at + 1] = 0;
   bytes[at + 2] = generation;

@@ -4,11 +4,14 @@
 // Guarantees: a slab leaves the ring only after all of it is durable and never while code that might hold a view of it
 // is on the stack (trim runs from disk completions only); its memory is used again only when nobody has it pinned.
 
+import { wordsOf } from '@flotilla/codec';
 import { assert } from '@flotilla/io';
 import type { SegmentState } from './segment-set.ts';
 
 export class Slab {
   readonly bytes: Uint8Array;
+  /** The same as words, where the machine allows it. */
+  readonly words: Int32Array | null;
   readonly segment: SegmentState;
   /** File offset of byte 0. */
   readonly fileStart: number;
@@ -31,6 +34,7 @@ export class Slab {
     validFrom: number,
   ) {
     this.bytes = bytes;
+    this.words = wordsOf(bytes);
     this.segment = segment;
     this.fileStart = fileStart;
     this.limit = limit;

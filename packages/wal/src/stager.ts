@@ -51,8 +51,9 @@ export class Stager {
   #open: Batch | null = null;
   readonly #closed: Batch[] = [];
 
-  /** After reserve(): the memory. */
+  /** After reserve(): the memory, as words too where that is possible. */
   bytes: Uint8Array = new Uint8Array(0);
+  words: Int32Array | null = null;
   at = 0;
 
   constructor(ring: SlabRing, segment: SegmentState, tail: number, stageNext: StageNext) {
@@ -98,6 +99,7 @@ export class Stager {
       const left = slab.limit - at - recLen;
       if ((left >= recordHeadBytes || left === 0) && this.#hasRoom(recLen)) {
         this.bytes = slab.bytes;
+        this.words = slab.words;
         this.at = at;
         return;
       }
@@ -175,6 +177,7 @@ export class Stager {
       const left = slab.limit - at;
       if ((left === recLen || left - recLen >= recordHeadBytes) && this.#hasRoom(recLen)) {
         this.bytes = slab.bytes;
+        this.words = slab.words;
         this.at = at;
         return;
       }

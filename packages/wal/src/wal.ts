@@ -93,6 +93,7 @@ export class WalLog implements Wal {
   poisoned: FlotillaError | null = null;
   durablePosition: number;
   entriesBytes: Uint8Array = new Uint8Array(0);
+  entriesWords: Int32Array | null = null;
   entriesAt = 0;
   entriesPosition = 0;
 
@@ -401,12 +402,14 @@ export class WalLog implements Wal {
     stager.reserve(recLen);
     putEntriesHead(
       stager.bytes,
+      stager.words,
       stager.at,
       recLen,
       groups.generation[slot] as number,
       groups.groupId[slot] as number,
     );
     this.entriesBytes = stager.bytes;
+    this.entriesWords = stager.words;
     this.entriesAt = stager.at + recordHeadBytes;
     this.entriesPosition = stager.end;
     this.#pendingLen = recLen;

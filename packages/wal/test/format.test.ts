@@ -1,6 +1,6 @@
 // The bytes on disk, pinned. A change here is a change of the format: it needs a new version, not a new expectation.
 
-import { blockBytesOf, putU32, sealBlockInRecord, tableSlot } from '@flotilla/codec';
+import { blockBytesOf, putU32, sealBlockInRecord, tableSlot, wordsOf } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import {
   batchFlags,
@@ -172,11 +172,16 @@ describe('golden bytes', () => {
     const payload = new TextEncoder().encode('hello');
     const blockBytes = blockBytesOf(1, payload.length);
     const recLen = entriesRecordBytes(blockBytes);
-    const bytes = new Uint8Array(recLen);
-    putEntriesHead(bytes, 0, recLen, 0x1_2345, 7012);
-    putU32(bytes, 48, tableSlot(payload.length, 0, 0));
-    bytes.set(payload, 52);
-    sealBlockInRecord(bytes, 16, { firstIndex: 5519, term: 33, count: 1, blockBytes });
+    const laid = (bytes: Uint8Array, words: Int32Array | null): Uint8Array => {
+      putEntriesHead(bytes, words, 0, recLen, 0x1_2345, 7012);
+      putU32(bytes, 48, tableSlot(payload.length, 0, 0));
+      bytes.set(payload, 52);
+      sealBlockInRecord(bytes, 16, { firstIndex: 5519, term: 33, count: 1, blockBytes }, words);
+      return bytes;
+    };
+    const bytes = laid(new Uint8Array(recLen), null);
+    const same = new Uint8Array(recLen);
+    expect(laid(same, wordsOf(same))).toEqual(bytes);
     expect(hex(bytes)).toBe(
       golden(
         '01 00 4523 40000000',
