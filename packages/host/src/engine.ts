@@ -13,7 +13,7 @@
 // 4. The durable callback sends and posts; it never steps a core.
 
 import { frameKinds } from '@flotilla/codec';
-import { type CoreEvent, Effects, Message, messageKinds } from '@flotilla/core';
+import { type CoreEvent, Effects, Message, messageKinds, type RaftCore } from '@flotilla/core';
 import { type Clock, FlotillaError } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
 import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
@@ -27,6 +27,7 @@ import { IncomingAppend } from './incoming-append.ts';
 import { LeaseGuard } from './lease-guard.ts';
 import { LiveFrames } from './live-frames.ts';
 import { isAnswer, Members, progressOf } from './members.ts';
+import { membershipOf, nodeIdsOf } from './membership.ts';
 import { EngineCounters } from './metrics.ts';
 import { PeerLink, type PeerLinkEvents } from './peer-link.ts';
 import { PersistQueue } from './persist-queue.ts';
@@ -227,8 +228,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   refreshView(number: number): void {
     const replica = this.#replicas[number] as Replica;
     const { appliedIndex, core, view } = replica;
-    view.configuration = core.configuration;
-    view.configurationIndex = core.configurationIndex;
+    view.members = nodeIdsOf(core.configuration);
+    view.membership = membershipOf(core);
     view.progress = replica.isEnded ? null : progressOf(core);
     view.commitIndex = core.commitIndex;
     view.lastIndex = core.lastIndex;
@@ -380,7 +381,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     const wal = this.#wal;
     const isLaid = kind === 'propose';
     if (out.hardStateChanged) {
-      const vote = this.#voteIdentity(replica, out.votedFor);
+      const vote = this.#voteIdentity(core, out.votedFor, out.votedGeneration);
       wal.layHardState(replica.slot, out.term, vote, out.commit);
       this.#persist.note(replica);
     }
@@ -454,16 +455,13 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     }
   }
 
-  #voteIdentity({ core, generation }: Replica, nodeId: number): VoteIdentity {
+  #voteIdentity(core: RaftCore, nodeId: number, generation: number): VoteIdentity {
     if (nodeId === 0) return noVote;
     const member = core.configuration.memberOf(nodeId);
-    const known = this.#options.instanceOf(nodeId);
+    const isNamed = member !== null && member.generation === generation && member.instance !== 0;
     const isSelf = nodeId === this.#options.nodeId;
-    return {
-      nodeId,
-      generation: isSelf ? generation : (member?.generation ?? 1),
-      instance: isSelf ? known : member === null || member.instance === 0 ? known : member.instance,
-    };
+    const instance = isNamed && !isSelf ? member.instance : this.#options.instanceOf(nodeId);
+    return { nodeId, generation, instance };
   }
 
   #route(replica: Replica, message: Message, isLaid: boolean): void {

@@ -1,7 +1,6 @@
 // What a user holds of a replica. It reaches the engine only through the port, and reads its state only from a small
 // record of plain numbers that the engine keeps current.
 
-import { type Configuration, emptyConfiguration } from '@flotilla/core';
 import { errorWithoutStack, FlotillaError } from '@flotilla/io';
 import type {
   CallOptions,
@@ -16,10 +15,10 @@ import { type CallTable, callShapes } from './calls.ts';
 import {
   encodeChange,
   type MemberProgress,
+  type Membership,
   type MembershipChange,
   type MembershipResult,
-  membershipOf,
-  nodeIdsOf,
+  noMembership,
 } from './membership.ts';
 import { type EnginePort, noTicket, submissionKinds } from './port.ts';
 
@@ -33,8 +32,8 @@ export class GroupView {
   lastIndex = 0;
   failure: FlotillaError | null = null;
   // Current only where somebody has just asked (EnginePort.refreshView).
-  configuration: Configuration = emptyConfiguration;
-  configurationIndex = 0;
+  members: readonly number[] = [];
+  membership: Membership = noMembership;
   progress: readonly MemberProgress[] | null = null;
 }
 
@@ -100,8 +99,8 @@ export class GroupHandle implements RaftGroup {
       appliedIndex: view.appliedIndex,
       lastIndex: view.lastIndex,
       generation: this.#generation,
-      members: nodeIdsOf(view.configuration),
-      membership: membershipOf(view.configuration, view.configurationIndex, view.commitIndex),
+      members: view.members,
+      membership: view.membership,
       progress: view.progress,
     };
   }

@@ -13,7 +13,13 @@ import {
 } from '@flotilla/core';
 import { createNodeWorld, FlotillaError, type World } from '@flotilla/io';
 import { openTransport, type Transport } from '@flotilla/transport';
-import { openWal, type RecoveredGroup, type RecoveryReport, type Wal } from '@flotilla/wal';
+import {
+  openWal,
+  type RecoveredGroup,
+  type RecoveryReport,
+  type VoteIdentity,
+  type Wal,
+} from '@flotilla/wal';
 import type { GroupOptions, RaftGroup } from './api.ts';
 import { CallTable } from './calls.ts';
 import { Engine } from './engine.ts';
@@ -39,6 +45,7 @@ interface Tombstone {
   readonly generation: number;
   readonly term: number;
   readonly votedFor: number;
+  readonly votedGeneration: number;
 }
 
 /** What a replica begins with. */
@@ -47,6 +54,7 @@ interface Beginning {
   readonly generation: number;
   readonly term: number;
   readonly votedFor: number;
+  readonly votedGeneration: number;
   readonly configuration: Configuration;
   readonly configurations: readonly ConfigurationAt[];
   readonly recovered: RecoveredGroup | undefined;
@@ -94,7 +102,7 @@ export class Host {
     for (const group of parts.wal.recoveredGroups()) {
       const { groupId, generation, term } = group;
       if (!group.isRemoved) this.#recovered.set(groupId, group);
-      else this.#tombstones.set(groupId, { generation, term, votedFor: group.vote.nodeId });
+      else this.#tombstones.set(groupId, { generation, term, ...votedOf(group.vote) });
     }
   }
 
@@ -115,7 +123,8 @@ export class Host {
       calls,
       instanceOf: (nodeId) => instances.get(nodeId) ?? 0,
       onRemoved: ({ core, generation, groupId }) => {
-        tombstones.set(groupId, { generation, term: core.term, votedFor: core.votedFor });
+        const { term, votedFor, votedGeneration } = core;
+        tombstones.set(groupId, { generation, term, votedFor, votedGeneration });
       },
       onMembershipChanged: (replica) => tellMembership(options, replica, onInfo),
       onInfo,
@@ -192,7 +201,9 @@ export class Host {
     const recovered = this.#recovered.get(groupId);
     if (recovered === undefined) {
       const handle = this.#start(options, this.#begin(options));
+      const replica = this.#engine.replica(groupId);
       await this.#durable();
+      if (replica !== undefined) replica.isDurable = true;
       return handle;
     }
     this.#making.add(groupId);
@@ -215,13 +226,14 @@ export class Host {
     const config = encodeConfiguration(configuration);
     const slot = this.#wal.openGroup(groupId, generation, this.nodeId, config);
     this.#tombstones.delete(groupId);
-    const { term = 0, votedFor = 0 } = tombstone ?? {};
+    const { term = 0, votedFor = 0, votedGeneration = 0 } = tombstone ?? {};
     const configurations: readonly ConfigurationAt[] = [];
     return {
       slot,
       generation,
       term,
       votedFor,
+      votedGeneration,
       configuration,
       configurations,
       recovered: undefined,
@@ -244,8 +256,8 @@ export class Host {
       configurationsAt.length === 0
         ? []
         : await readConfigurations(this.#wal, slot, groupId, configurationsAt);
-    const votedFor = vote.nodeId;
-    return { slot, generation, term, votedFor, configuration, configurations, recovered };
+    const voted = votedOf(vote);
+    return { slot, generation, term, ...voted, configuration, configurations, recovered };
   }
 
   #start(options: GroupOptions, beginning: Beginning): GroupHandle {
@@ -267,6 +279,7 @@ export class Host {
       this.#calls,
       this.#numbers.entryBytesMax,
     );
+    replica.isDurable = recovered !== undefined;
     this.#recovered.delete(groupId);
     this.#engine.addReplica(replica);
     if (replica.core.isRemoved) {
@@ -293,7 +306,7 @@ export class Host {
     } else if (recovered !== undefined && !this.#making.has(groupId)) {
       const { generation, slot, term, vote } = recovered;
       this.#recovered.delete(groupId);
-      this.#tombstones.set(groupId, { generation, term, votedFor: vote.nodeId });
+      this.#tombstones.set(groupId, { generation, term, ...votedOf(vote) });
       this.#wal.removeGroup(slot);
     } else {
       throw new FlotillaError('UNKNOWN_GROUP', `no replica of group ${groupId} is on this host`, {
@@ -431,6 +444,7 @@ export class Host {
       {
         term: beginning.term,
         votedFor: beginning.votedFor,
+        votedGeneration: beginning.votedGeneration,
         commit: recovered?.commit ?? 0,
         firstIndex: recovered?.firstIndex ?? 1,
         prevTerm: recovered?.prevTerm ?? 0,
@@ -466,8 +480,8 @@ function tellMembership(
   onInfo: (line: string) => void,
 ): void {
   if (onMembershipChanged === undefined) return;
-  const { commitIndex, configuration, configurationIndex, role, term } = core;
-  const membership = membershipOf(configuration, configurationIndex, commitIndex);
+  const { role, term } = core;
+  const membership = membershipOf(core);
   try {
     onMembershipChanged({ groupId, generation, term, isLeader: role === 'leader', membership });
   } catch (error) {
@@ -500,6 +514,14 @@ function openLog(
       (error, wal) => (error === null ? resolve(wal) : reject(error)),
     );
   });
+}
+
+/** Which replica has the vote that the log remembers. */
+function votedOf({ nodeId, generation }: VoteIdentity): {
+  votedFor: number;
+  votedGeneration: number;
+} {
+  return { votedFor: nodeId, votedGeneration: generation };
 }
 
 function openNet(

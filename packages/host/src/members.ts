@@ -2,9 +2,12 @@
 // that configurations name, asks nodes that are to join, answers such questions, and tells replicas that were removed
 // while they were away that they are no members any more.
 //
-// What ends a replica that missed its removal: a leader's word that a configuration committed at index c leaves it out,
+// What ends a replica that missed its removal: a member's word that a configuration committed at index c leaves it out,
 // where the replica was a member by what is committed below c. Then it was removed at c or before, and for good: who comes
 // back comes as a new generation. A question that is late finds a replica that has committed c, and changes nothing.
+//
+// What keeps that true: only a replica that holds nothing yet is ready to join. One that has entries was named before,
+// and may be about to hear that it was removed; added again under its old generation, it would end as a member.
 
 import { type MessageKind, messageKinds, type RaftCore } from '@flotilla/core';
 import type { Peer } from '@flotilla/transport';
@@ -76,9 +79,12 @@ export class Members {
     return instance === 0 || instance === peer.instance;
   }
 
-  /** A replica of node `nodeId` campaigns: where it is no member any more, it may not have heard of that. */
+  /**
+   * A replica of node `nodeId` campaigns: where it is no member any more, it may not have heard of that. Whoever knows
+   * says so, leader or not: where nobody checks for a quorum, its campaign has just deposed the leader.
+   */
   campaigned({ core, generation, groupId }: Replica, nodeId: number): void {
-    if (core.role !== 'leader' || core.configurationIndex > core.commitIndex) return;
+    if (core.configurationIndex > core.commitIndex || core.configurationIndex === 0) return;
     if (core.configuration.memberOf(nodeId) !== null) return;
     this.#parts.linkOf(nodeId)?.addRecord(
       encodeQuestion({
@@ -114,7 +120,7 @@ export class Members {
       this.#events.remove(replica);
       replica = undefined;
     }
-    const isReady = replica !== undefined && !replica.isEnded;
+    const isReady = replica?.isDurable === true && !replica.isEnded && replica.core.lastIndex === 0;
     link.addRecord(
       encodeAnswer({
         groupId,

@@ -1,6 +1,12 @@
 // Membership as users see it: what they ask for, what they are told, why a change was refused.
 
-import { type Configuration, leaseMsMax, type Member, membersMax } from '@flotilla/core';
+import {
+  type Configuration,
+  leaseMsMax,
+  type Member,
+  membersMax,
+  type RaftCore,
+} from '@flotilla/core';
 import { putU32, u32At } from '@flotilla/codec';
 
 /** A change of a group's membership, carried out as one step. Lists hold node ids; a node stands in one list at most. */
@@ -38,6 +44,8 @@ export interface Membership {
   readonly leaseMs: number;
   /** Index of the entry that brought it, 0 = the group began with it. */
   readonly index: number;
+  /** Term of that entry. */
+  readonly term: number;
   readonly isCommitted: boolean;
 }
 
@@ -52,14 +60,18 @@ export interface MemberProgress {
   readonly state: 'probing' | 'replicating' | 'awaitsSnapshot';
 }
 
-export function membershipOf(
-  configuration: Configuration,
-  index: number,
-  commitIndex: number,
-): Membership {
-  const { voters, votersOutgoing, learners, learnersNext, leaseMs } = configuration;
-  const isCommitted = index <= commitIndex;
-  return { voters, votersOutgoing, learners, learnersNext, leaseMs, index, isCommitted };
+/** Of a replica that nobody has asked about yet. */
+export const noMembership: Membership = {
+  ...{ voters: [], votersOutgoing: [], learners: [], learnersNext: [] },
+  ...{ leaseMs: 0, index: 0, term: 0, isCommitted: false },
+};
+
+export function membershipOf(core: RaftCore): Membership {
+  const { voters, votersOutgoing, learners, learnersNext, leaseMs } = core.configuration;
+  const index = core.configurationIndex;
+  const isCommitted = index <= core.commitIndex;
+  const term = core.termAt(index);
+  return { voters, votersOutgoing, learners, learnersNext, leaseMs, index, term, isCommitted };
 }
 
 /** Node ids of all members, ascending. */

@@ -471,6 +471,12 @@ export class PeerLink {
         return;
       }
       item.loaded.push(ref);
+      if (item.replica.isEnded) {
+        // Its log may be gone by now; the item is dropped in its turn.
+        this.hasWork = true;
+        this.#events.wake();
+        return;
+      }
       if (ref.lastIndex < item.lastIndex) this.#load(item, ref.lastIndex + 1);
       else {
         this.hasWork = true;

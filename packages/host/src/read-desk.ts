@@ -1,7 +1,7 @@
 // Linearizable reads of a host's replicas: the tickets that wait for a ReadIndex round, and then for the index it gave to
 // be applied. One round serves all reads of a group that arrived in a turn; a read never joins a round whose messages
-// left before it arrived. A follower's reads wait for its leader's answer, for so long at the most: nobody else ends
-// that wait where the leader is out of reach and the replica is not one that campaigns.
+// left before it arrived. A follower's reads wait for its leader's answer and then for the entries it names, for so long at
+// the most: nobody else ends that wait where the leader is out of reach, or has left this replica out since.
 
 import type { Clock, Timer } from '@flotilla/io';
 import { type CompletionBatch, statusOf, statusOk } from './port.ts';
@@ -70,7 +70,7 @@ export class ReadDesk {
   voidRounds(replica: Replica): void {
     for (const wait of replica.reads) this.#refuse(wait.tickets, notLeader, replica.core.leader);
     replica.reads = [];
-    this.#asking.delete(replica);
+    if (replica.readsConfirmed.length === 0) this.#asking.delete(replica);
   }
 
   /** The reads that arrived in this turn are not taken. */
@@ -101,7 +101,7 @@ export class ReadDesk {
   /** A follower's leader answered, or it leads itself now: the time of what is left begins anew. */
   #noteAsking(replica: Replica): void {
     if (!this.#asking.has(replica)) return;
-    if (replica.reads.length === 0) this.#asking.delete(replica);
+    if (replica.reads.length + replica.readsConfirmed.length === 0) this.#asking.delete(replica);
     else this.#asking.set(replica, this.#clock.monotonicMs() + this.patienceMs);
   }
 
@@ -114,11 +114,23 @@ export class ReadDesk {
       this.#timer = null;
       const nowMs = this.#clock.monotonicMs();
       for (const [replica, due] of this.#asking) {
-        if (due <= nowMs) this.voidRounds(replica);
+        if (due <= nowMs) this.#giveUp(replica);
       }
       this.#arm();
       this.#wake();
     });
+  }
+
+  #giveUp(replica: Replica): void {
+    if (replica.core.role === 'leader') {
+      // It waits for nobody's answer any more, and holds all that was named to it.
+      this.#asking.delete(replica);
+      return;
+    }
+    const confirmed = replica.readsConfirmed;
+    replica.readsConfirmed = [];
+    for (const wait of confirmed) this.#refuse(wait.tickets, notLeader, replica.core.leader);
+    this.voidRounds(replica);
   }
 
   #answer(wait: ReadWait): void {

@@ -44,6 +44,8 @@ export class Replica implements WheelItem {
   cutTerm = 0;
   /** It stopped for good: nothing is stepped or applied any more. */
   isFailed = false;
+  /** That it exists is durable. */
+  isDurable = false;
   /** It has left the log but for its tombstone. */
   isRemoved = false;
   /** Failed, removed, or its host is closed. */

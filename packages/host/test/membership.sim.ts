@@ -286,6 +286,27 @@ describe('a replica that was removed while it was away', () => {
   });
 });
 
+describe('a replica that is ready to join', () => {
+  it('holds nothing yet: one that was named before is not added again under its old generation', async () => {
+    const hosts = await start(4, [1, 2, 3]);
+    await join(hosts, 4);
+    await hosts.settle(group(hosts, 1).changeMembership({ learners: [4] }));
+    await hosts.until(() => group(hosts, 4).status().lastIndex > 0, 'it holds entries');
+    // Removed without a chance to hear that it had been committed as a member.
+    hosts.machine(4).pause();
+    await hosts.settle(group(hosts, 1).changeMembership({ remove: [4] }));
+    hosts.machine(4).resume();
+    const again = new Outcome(group(hosts, 1).changeMembership({ voters: [4] }));
+    await hosts.until(() => again.isSettled, 'the leader gives it up', 20_000);
+    expect(again.state).toBe('MEMBER_NOT_READY');
+    if (hosts.host(4).group(1) !== undefined) await hosts.settle(hosts.host(4).removeGroup(1));
+    await join(hosts, 4);
+    await hosts.settle(group(hosts, 1).changeMembership({ voters: [4] }));
+    const added = group(hosts, 1).status().membership.voters.at(-1);
+    expect(added).toMatchObject({ nodeId: 4, generation: 2 });
+  });
+});
+
 describe('the instance that a configuration names', () => {
   it('is held against the connection: another data directory under that node counts for nothing', async () => {
     const hosts = await start(4, [1, 2, 3]);

@@ -313,6 +313,7 @@ class FakeGroup implements RaftGroup {
         learnersNext: [],
         leaseMs: 0,
         index: 0,
+        term: 0,
         isCommitted: true,
       },
       progress: null,

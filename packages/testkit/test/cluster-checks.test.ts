@@ -1,8 +1,8 @@
 // The checks of the simulated cluster, each shown what it must not let pass. (That they find bugs in the engine itself is
 // shown by `npm run -s sim -- --mutants`.)
 
-import { Message, messageKinds } from '@flotilla/core';
-import type { GroupStatus } from '@flotilla/host';
+import { type Member, Message, messageKinds } from '@flotilla/core';
+import type { GroupStatus, Membership } from '@flotilla/host';
 import { describe, expect, test } from 'vitest';
 import { attemptId, decodeCommand, encodeCommand } from '../src/cluster/command.ts';
 import { type AppliedCommand, Ledger } from '../src/cluster/ledger.ts';
@@ -167,7 +167,7 @@ describe('the witness', () => {
     const two = make();
     two.witness.onMessage(1, 2, 1, message({ kind: messageKinds.vote, term: 1 }), []);
     append(two.witness, 1, 2, { term: 1 });
-    expect(two.log.first?.message).toMatch(/with the votes of 1 of 3/);
+    expect(two.log.first?.message).toMatch(/with the votes of 1, which are no quorum/);
   });
 
   test('S2: refuses a second vote in a term', () => {
@@ -294,6 +294,127 @@ describe('the witness', () => {
   });
 });
 
+describe('the witness of configurations', () => {
+  const member = (nodeId: number, generation = 1): Member => ({ nodeId, generation, instance: 0 });
+  const membership = (
+    index: number,
+    term: number,
+    voters: readonly Member[],
+    votersOutgoing: readonly Member[] = [],
+  ): Membership => ({
+    ...{ voters, votersOutgoing, learners: [], learnersNext: [] },
+    ...{ leaseMs: 0, index, term, isCommitted: false },
+  });
+  const [one, two, three, four] = [1, 2, 3, 4].map((nodeId) => member(nodeId)) as [
+    Member,
+    Member,
+    Member,
+    Member,
+  ];
+  /** Host 1 leads term 1 by the votes of two, and has shown its blank entry. */
+  const make = (): {
+    log: ViolationLog;
+    tell: (told: Membership, isLeader?: boolean, term?: number) => void;
+    ack: (host: number, index: number, fromGeneration?: number) => void;
+    lead: (term: number, prevIndex: number, prevTerm: number) => void;
+    applied: (index: number, term: number) => void;
+  } => {
+    const log = violations();
+    const witness = new Witness(log, newTotals(), {
+      eventCount: () => 1,
+      onVoteSent() {},
+      onEntryPromised() {},
+    });
+    witness.addGroup(1, [1, 2, 3]);
+    const send = (from: number, to: number, fields: Partial<Message>): void =>
+      witness.onMessage(from, to, 1, Object.assign(new Message(), fields), []);
+    const lead = (term: number, prevIndex: number, prevTerm: number): void => {
+      const asked = { kind: messageKinds.vote, term, index: prevIndex, logTerm: prevTerm };
+      send(1, 2, asked);
+      send(2, 1, { kind: messageKinds.voteAnswer, term, granted: true });
+      const lastIndex = prevIndex + 1;
+      const entries = { prevIndex, prevTerm, lastIndex, entriesTerm: term };
+      send(1, 2, { kind: messageKinds.append, term, ...entries });
+    };
+    lead(1, 0, 0);
+    return {
+      log,
+      lead,
+      tell: (told, isLeader = true, term = 1) =>
+        witness.onConfiguration(1, 1, { generation: 1, term, isLeader, membership: told }),
+      ack: (host, index, fromGeneration = 1) => {
+        const granted = { kind: messageKinds.appendAnswer, granted: true };
+        send(host, 1, { ...granted, term: 1, index, fromGeneration });
+      },
+      applied: (index, term) => witness.onApplied(1, index, term),
+    };
+  };
+
+  test('S10: finds nothing in neighbours, each behind a committed one', () => {
+    const { log, tell, ack } = make();
+    ack(2, 1);
+    tell(membership(2, 1, [one, two]));
+    ack(2, 2);
+    tell(membership(3, 1, [four, one], [one, two]));
+    ack(2, 3);
+    ack(4, 3);
+    tell(membership(4, 1, [four, one]));
+    expect(log.first).toBe(null);
+  });
+
+  test('S10: refuses a change before an entry of the term is committed, and one behind an open one', () => {
+    const early = make();
+    early.tell(membership(2, 1, [one, two]));
+    expect(early.log.first).toMatchObject({ invariant: 'S10' });
+    const open = make();
+    open.ack(2, 1);
+    open.tell(membership(2, 1, [one, two]));
+    open.tell(membership(3, 1, [one]));
+    expect(open.log.first?.message).toMatch(/is not committed/);
+  });
+
+  test('S10: refuses two voters in one step, a joint one of another half, and one that no leader appended', () => {
+    const hasty = make();
+    hasty.ack(2, 1);
+    hasty.tell(membership(2, 1, [one]));
+    expect(hasty.log.first?.message).toMatch(/more than one voter/);
+    const foreign = make();
+    foreign.ack(2, 1);
+    foreign.tell(membership(2, 1, [four], [one, two]));
+    expect(foreign.log.first?.message).toMatch(/outgoing half/);
+    const nobody = make();
+    nobody.tell(membership(2, 1, [one, two]), false);
+    expect(nobody.log.first?.message).toMatch(/no leader/);
+    const twice = make();
+    twice.ack(2, 1);
+    twice.tell(membership(2, 1, [one, two]));
+    twice.tell(membership(2, 1, [one, three]));
+    expect(twice.log.first?.message).toMatch(/two different/);
+  });
+
+  test('S5: refuses a commit that a joint configuration has only one half for, or that another generation acknowledged', () => {
+    const half = make();
+    half.ack(2, 1);
+    half.tell(membership(2, 1, [four, one], [one, two, three]));
+    half.ack(2, 3);
+    half.applied(3, 1);
+    expect(half.log.first?.invariant).toBe('S5');
+    const again = make();
+    again.ack(2, 1);
+    again.tell(membership(2, 1, [one, member(2, 1)]));
+    again.ack(2, 3, 2);
+    again.applied(3, 1);
+    expect(again.log.first?.invariant).toBe('S5');
+  });
+
+  test('S11: refuses a replica that speaks after a later generation of its node has spoken', () => {
+    const { log, ack } = make();
+    ack(2, 1, 2);
+    ack(2, 1, 1);
+    expect(log.first?.invariant).toBe('S11');
+  });
+});
+
 describe('the judgement of a recovery', () => {
   const chain = new LogChain();
   chain.addStart(1, 1, 0);
@@ -304,7 +425,7 @@ describe('the judgement of a recovery', () => {
   promises.votedFor = 2;
   promises.ack = { term: 3, index: 8, entryTerm: 3 };
   const log = (more: Partial<RecoveredLog>): RecoveredLog => ({
-    ...{ term: 3, votedFor: 2, commit: 0, lastIndex: 8 },
+    ...{ generation: 1, isRemoved: false, term: 3, votedFor: 2, commit: 0, lastIndex: 8 },
     termEnds: [
       { term: 1, lastIndex: 5 },
       { term: 3, lastIndex: more.lastIndex ?? 8 },
@@ -339,7 +460,16 @@ describe('the judgement of a recovery', () => {
 
 describe('two recoveries of one disk', () => {
   const found = (more: Partial<RecoveredLog>): Map<number, RecoveredLog> =>
-    new Map([[1, { term: 1, votedFor: 1, commit: 0, lastIndex: 3, termEnds: [], ...more }]]);
+    new Map([
+      [
+        1,
+        {
+          ...{ generation: 1, isRemoved: false, term: 1, votedFor: 1, commit: 0, lastIndex: 3 },
+          termEnds: [],
+          ...more,
+        },
+      ],
+    ]);
 
   test('W2: must find the same groups, votes and entries', () => {
     const first = { groups: found({}), error: null };
@@ -386,6 +516,7 @@ const status = (more: Partial<GroupStatus>): GroupStatus => ({
     learnersNext: [],
     leaseMs: 0,
     index: 0,
+    term: 0,
     isCommitted: true,
   },
   progress: null,
@@ -478,7 +609,11 @@ describe('healing', () => {
       };
     };
     const context = {
-      plan: { groups: [{ id: 1, members: [1, 2, 3] }], tuning: { electionMsMax: 100 } },
+      plan: {
+        groups: [{ id: 1, members: [1, 2, 3] }],
+        changes: [],
+        tuning: { electionMsMax: 100 },
+      },
       world: { kernel },
       violations: log,
       ledger: { lastIndex: () => 9 },

@@ -20,6 +20,7 @@ const replica = (fields: Partial<KvGroupStatus>): KvGroupStatus => ({
     learnersNext: [],
     leaseMs: 0,
     index: 0,
+    term: 0,
     isCommitted: true,
   },
   progress: null,

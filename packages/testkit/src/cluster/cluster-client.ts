@@ -2,7 +2,7 @@
 // hints, tries again after errors that say nothing happened, each time under a new identity, and writes down a
 // history: returned, refused, or unknown. An unknown write is never tried again.
 
-import type { CallOptions, RaftGroup } from '@flotilla/host';
+import type { CallOptions, RaftGroup, ReadOptions } from '@flotilla/host';
 import { FlotillaError } from '@flotilla/io';
 import type { HistoryRecorder, RegisterInput, RegisterOutput } from '../register-model.ts';
 import type { SimOwner } from '../sim-kernel.ts';
@@ -20,6 +20,7 @@ const refusals = new Set([
   'CLOSED',
   'GROUP_FATAL',
   'WAL_POISONED',
+  'REPLICA_REMOVED',
 ]);
 const retryPauseUs = 20_000;
 /** Key of the writes of bursts, which nobody reads. */
@@ -32,6 +33,13 @@ type Answer<T> =
   | { readonly kind: 'refused'; readonly code: string; readonly leaderHint: number }
   /** `code`: what the host said, '' where the client gave up. */
   | { readonly kind: 'unknown'; readonly code: string };
+
+function readOptionsOf(
+  { consistency }: ClientOperation,
+  limits: CallOptions | undefined,
+): ReadOptions | undefined {
+  return consistency === undefined ? limits : { ...limits, consistency };
+}
 
 export class ClusterClient {
   readonly id: number;
@@ -152,7 +160,7 @@ export class ClusterClient {
   ): void {
     const { ledger, witness } = this.#context;
     ledger.acknowledged(groupId, id, index, term);
-    if (witness.group(groupId).members.length === 1) {
+    if (witness.group(groupId).decidesAlone(host.id, index, term)) {
       witness.onSoleVoterAcknowledged(host.id, groupId, index, term);
     }
   }
@@ -217,7 +225,9 @@ export class ClusterClient {
     const giveUpUs = world.kernel.nowUs + operation.patienceUs;
     const { group: groupId, key } = operation;
     while (world.kernel.nowUs < giveUpUs) {
-      const target = this.#target(groupId);
+      const { consistency } = operation;
+      const isAnywhere = consistency === 'follower';
+      const target = isAnywhere ? this.#anyTarget(groupId) : this.#target(groupId);
       if (target === null) {
         await this.sleep(retryPauseUs);
         continue;
@@ -225,12 +235,14 @@ export class ClusterClient {
       const machine = target.host.machine(groupId);
       const call = this.#history.call(this.id, `g${groupId}/k${key}`, { kind: 'read' });
       const answer = await this.#ask(target.host, giveUpUs, () =>
-        target.group.read(this.#limits(operation)),
+        target.group.read(readOptionsOf(operation, this.#limits(operation))),
       );
       if (answer.kind === 'value' && machine !== undefined) {
         call.returned(machine.read(key));
         totals.acknowledgedReads += 1;
-        this.#leaders.set(groupId, target.host.id);
+        if (consistency === 'lease') totals.leaseReads += 1;
+        if (isAnywhere) totals.followerReads += 1;
+        else this.#leaders.set(groupId, target.host.id);
         return true;
       }
       // A read changes nothing: one without an answer never happened.
@@ -239,6 +251,15 @@ export class ClusterClient {
       else return false;
     }
     return false;
+  }
+
+  /** Any member that serves, in turn. */
+  #anyTarget(groupId: number): { readonly host: ClusterHost; readonly group: RaftGroup } | null {
+    const { members } = this.#context.witness.group(groupId);
+    this.#turn += 1;
+    const host = this.#hosts[(members[this.#turn % members.length] as number) - 1];
+    const group = host?.group(groupId);
+    return host === undefined || group === undefined ? null : { host, group };
   }
 
   /** The believed leader, or the next member that serves. */

@@ -30,6 +30,10 @@ export interface ClusterConfig {
   readonly sizes?: CommandSizes;
   /** Longest time of a sync; default from a quick disk to one that is nearly always in the middle of one. */
   readonly syncUs?: readonly [number, number];
+  /** Members come and go, leaders hand over, reads go all ways: mean time between two such changes of one group. */
+  readonly churnUs?: readonly [number, number];
+  /** How far each clock may run from true time, as a share; default a tenth. */
+  readonly clockDrift?: number;
 }
 
 /** Mostly below 128 bytes, mostly below 1 KiB, mostly above. */
@@ -159,6 +163,18 @@ const configs: readonly ClusterConfig[] = [
     tinyChance: 0.9,
     syncUs: [5000, 100_000],
     bursts: { chance: 0.5, count: [10, 300] },
+  },
+  {
+    ...base,
+    name: 'churn',
+    says: 'members come and go, leaders hand over, reads go all ways, any faults',
+    hosts: [3, 7],
+    groups: [1, 4],
+    smallGroupChance: 0.5,
+    // A lease trusts clocks to drift apart by less than a tenth.
+    faultKinds: allKinds.filter((kind) => kind !== 'clockRate'),
+    clockDrift: 0.03,
+    churnUs: [500_000, 8_000_000],
   },
   {
     ...base,

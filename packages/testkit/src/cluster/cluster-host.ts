@@ -2,7 +2,7 @@
 // Net tapped; started again where an injected disk error refused the opening; killed like a crash and started anew where
 // its log was poisoned. Before every start, what recovery finds on the disk is judged by what the replicas had promised.
 
-import { Host, type RaftGroup } from '@flotilla/host';
+import { type GroupOptions, Host, type RaftGroup } from '@flotilla/host';
 import { FlotillaError, type World } from '@flotilla/io';
 import type { SimHost } from '../sim-world.ts';
 import type { SimOwner } from '../sim-kernel.ts';
@@ -12,6 +12,7 @@ import type { GroupPlan, HostPlan } from './cluster-plan.ts';
 import { judge, type Recovered, RecoveryProbe } from './recovery-probe.ts';
 import { RegisterMachine } from './register-machine.ts';
 import { TappedNet } from './wire-tap.ts';
+import { mayBeGone } from './witness.ts';
 
 const directory = '/data/wal';
 const clusterId = new Uint8Array(16).fill(7);
@@ -32,6 +33,8 @@ interface Life {
   isClosing: boolean;
   /** The one before was closed in good order. */
   readonly expectsClean: boolean;
+  /** Every group that this host has, or is to have from the beginning, runs. */
+  isOpen: boolean;
 }
 
 export class ClusterHost {
@@ -57,7 +60,11 @@ export class ClusterHost {
     this.sim = sim;
     this.#context = context;
     this.#plan = plan;
-    this.#groups = context.plan.groups.filter(({ members }) => members.includes(plan.id));
+    // Where members come and go, any group may come to live here.
+    const isAnywhere = context.plan.changes.length > 0;
+    this.#groups = context.plan.groups.filter(
+      ({ members }) => isAnywhere || members.includes(plan.id),
+    );
     const { kernel } = context.world;
     this.#owner = kernel.owner(`keeper of ${sim.name}`);
     this.#rng = kernel.rng.fork(`keeper of ${sim.name}`);
@@ -74,11 +81,12 @@ export class ClusterHost {
   /** All its groups are served. */
   get isServing(): boolean {
     const life = this.#life;
-    return life !== null && !life.isClosing && life.groups.size === this.#groups.length;
+    return life?.isOpen === true && !life.isClosing;
   }
 
   group(groupId: number): RaftGroup | undefined {
-    return this.#life?.groups.get(groupId);
+    const group = this.#life?.groups.get(groupId);
+    return group?.failure?.code === 'REPLICA_REMOVED' ? undefined : group;
   }
 
   machine(groupId: number): RegisterMachine | undefined {
@@ -118,6 +126,7 @@ export class ClusterHost {
       pendingCalls: 0,
       isClosing: false,
       expectsClean: this.#isClean,
+      isOpen: false,
     };
     this.#life = life;
     this.#isClean = false;
@@ -132,7 +141,7 @@ export class ClusterHost {
   }
 
   async #open(life: Life, world: World): Promise<void> {
-    const { plan, ledger, violations } = this.#context;
+    const { plan, witness } = this.#context;
     const host = await Host.open({
       ...plan.tuning,
       nodeId: this.id,
@@ -148,16 +157,72 @@ export class ClusterHost {
       world: this.#tapped(world),
       onPoisoned: (error) => this.#poisoned(life, error),
       onInfo: (line) => this.#info(line),
+      onMembershipChanged: (event) => {
+        if (this.#isLiving(world)) witness.onConfiguration(this.id, event.groupId, event);
+      },
     });
     this.#isCreated = true;
     life.host = host;
     this.#countRecovery(host, life.expectsClean);
+    const recovered = new Set(host.recoveredGroupIds());
     const opened = this.#groups.map(async ({ id, members }) => {
-      const machine = new RegisterMachine(id, this.sim.name, ledger, violations);
-      life.machines.set(id, machine);
-      life.groups.set(id, await host.createGroup({ groupId: id, members, stateMachine: machine }));
+      if (members.includes(this.id)) await this.#openInitial(life, host, id, members);
+      else if (recovered.has(id)) await this.#makeGroup(life, host, { groupId: id });
     });
     await Promise.all(opened);
+    life.isOpen = true;
+  }
+
+  /** A group that this host began with: it may have been removed from it since. */
+  async #openInitial(
+    life: Life,
+    host: Host,
+    groupId: number,
+    members: readonly number[],
+  ): Promise<void> {
+    try {
+      await this.#makeGroup(life, host, { groupId, members });
+    } catch (error) {
+      if (error instanceof FlotillaError && error.code === 'REPLICA_REMOVED') return;
+      throw error;
+    }
+  }
+
+  async #makeGroup(
+    life: Life,
+    host: Host,
+    options: Omit<GroupOptions, 'stateMachine'>,
+  ): Promise<void> {
+    const { ledger, violations } = this.#context;
+    const { groupId } = options;
+    const machine = new RegisterMachine(groupId, this.sim.name, ledger, violations);
+    const before = life.machines.get(groupId);
+    life.machines.set(groupId, machine);
+    try {
+      life.groups.set(groupId, await host.createGroup({ ...options, stateMachine: machine }));
+    } catch (error) {
+      if (before !== undefined) life.machines.set(groupId, before);
+      throw error;
+    }
+  }
+
+  /** As an operator would: makes a replica that waits to be added. False where that cannot be now. */
+  async join(groupId: number): Promise<boolean> {
+    const life = this.#life;
+    const host = life?.host ?? null;
+    if (life === null || host === null || !this.isServing) return false;
+    if (this.group(groupId) !== undefined) return true;
+    await this.call(() => this.#makeGroup(life, host, { groupId, join: true }));
+    this.#context.totals.membersJoined += 1;
+    return true;
+  }
+
+  /** As an operator would: gives up a replica that is no member. */
+  async giveUp(groupId: number): Promise<void> {
+    const host = this.#life?.host ?? null;
+    if (host === null || !this.isServing || this.group(groupId) === undefined) return;
+    await this.call(() => host.removeGroup(groupId));
+    this.#context.totals.replicasRemoved += 1;
   }
 
   #tapped(world: World): World {
@@ -245,8 +310,12 @@ export class ClusterHost {
     for (const { id } of this.#groups) {
       const group = witness.group(id);
       const log = recovered.groups.get(id);
-      const { problem, isDecided } = judge(log, group.promises(this.id), group.chain);
+      const promises = group.promises(this.id);
+      const { problem, isDecided } = judge(log, promises, group.chain);
       const where = `${this.sim.name}, group ${id}, ${when}`;
+      if (log?.isRemoved === true && !mayBeGone(group, this.id, log.generation)) {
+        violations.report('W1', `${where}: a tombstone of a replica that nobody left out`);
+      }
       if (problem !== null) violations.report('W1', `${where}: ${problem}`);
       if (!isDecided) totals.undecidedRecoveries += 1;
       let first = 1;
@@ -380,7 +449,8 @@ export class ClusterHost {
   failedReplica(): string | null {
     for (const [groupId, group] of this.#life?.groups ?? []) {
       const { failure } = group;
-      if (failure !== null && failure.code !== 'WAL_POISONED') {
+      const isFine = failure?.code === 'WAL_POISONED' || failure?.code === 'REPLICA_REMOVED';
+      if (failure !== null && !isFine) {
         return `${this.sim.name}, group ${groupId}: ${describe(failure)}`;
       }
     }

@@ -12,6 +12,7 @@ import {
   type FaultWindow,
   partitionLinks,
 } from '../fault-schedule.ts';
+import { type ChangePlan, drawChanges } from './cluster-changes.ts';
 import { SimRng } from '../sim-rng.ts';
 
 /** Options of all hosts of a run; units as in HostOptions. */
@@ -59,6 +60,8 @@ export interface ClientOperation {
   readonly abortUs: number;
   /** Writes of a burst, else 1. */
   readonly count: number;
+  /** Of a read; a follower's is asked of any member. */
+  readonly consistency?: 'linearizable' | 'lease' | 'follower';
 }
 
 export interface ClientPlan {
@@ -94,6 +97,8 @@ export interface ClusterPlan {
   readonly lastCrash: LastCrash | null;
   /** Times count from the first fault's possible time, as those of `faults`. */
   readonly stops: readonly StopPlan[];
+  /** Of the membership, in order of time; none in most configs. */
+  readonly changes: readonly ChangePlan[];
   readonly networkMode: 'frame' | 'byte';
   readonly chaosOrder: boolean;
   readonly forbidAmbient: boolean;
@@ -119,7 +124,7 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
   const rng = new SimRng(seed).fork(`cluster plan ${configName}`);
   const shape = rng.fork('shape');
   const hostCount = shape.logBetween(...config.hosts);
-  const hosts = drawHosts(shape, hostCount);
+  const hosts = drawHosts(shape, hostCount, config.clockDrift ?? 0.1);
   const groups = drawGroups(shape.fork('groups'), config, hostCount);
   const tuning = drawTuning(rng.fork('tuning'), config);
   const warmupUs = 1.5 * second + tuning.electionMsMax * 1500;
@@ -132,6 +137,11 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     tuning,
     clients: drawClients(rng.fork('clients'), config, groups, tuning, warmupUs),
     stops: drawStops(rng.fork('stops'), config, hosts),
+    changes: drawChanges(
+      rng.fork('changes'),
+      config,
+      groups.map(({ id }) => id),
+    ),
     faults: drawFaults(rng.fork('faults'), config, hosts, disk),
     lastCrash: config.needsCrashAndCut ? drawLastCrash(rng.fork('last crash'), hosts) : null,
     networkMode: shape.chance(config.byteModeChance) ? 'byte' : 'frame',
@@ -144,7 +154,7 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
   };
 }
 
-function drawHosts(rng: SimRng, count: number): HostPlan[] {
+function drawHosts(rng: SimRng, count: number, clockDrift: number): HostPlan[] {
   const preVote = rng.chance(0.7);
   const checkQuorum = rng.chance(0.7);
   // Mixed settings, as during a rolling change of configuration.
@@ -154,7 +164,7 @@ function drawHosts(rng: SimRng, count: number): HostPlan[] {
     id: i + 1,
     preVote: mixed ? rng.chance(0.5) : preVote,
     checkQuorum: mixed ? rng.chance(0.5) : checkQuorum,
-    clockRate: drifting ? 0.9 + rng.float() * 0.2 : 1,
+    clockRate: drifting ? 1 - clockDrift + rng.float() * 2 * clockDrift : 1,
   }));
 }
 
@@ -239,11 +249,14 @@ function drawClients(
         patienceUs,
         timeoutMs: own.chance(0.1) ? own.logBetween(1, 200) : 0,
         abortUs: own.chance(0.03) ? own.logBetween(1, 100_000) : 0,
+        ...(config.churnUs === undefined ? {} : { consistency: own.pick(consistencies) }),
       });
     }
     return { id: i + 1, operations };
   });
 }
+
+const consistencies = ['linearizable', 'lease', 'follower'] as const;
 
 function drawBytes(rng: SimRng, sizes: CommandSizes): number {
   const smallest = 24;

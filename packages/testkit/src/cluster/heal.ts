@@ -24,6 +24,7 @@ const operationsSampled = 10;
 export interface HealingContext {
   readonly plan: {
     readonly groups: readonly GroupPlan[];
+    readonly changes: readonly unknown[];
     readonly tuning: { readonly electionMsMax: number };
   };
   readonly world: { readonly kernel: { readonly nowUs: number; readonly rng: SimRng } };
@@ -114,7 +115,39 @@ export class Healing {
     return host === undefined ? null : `${host.pendingCalls} calls of ${host.sim.name} are open`;
   }
 
-  #unequalGroup({ id, members }: GroupPlan): string | null {
+  /** Who belongs to the group in the end: by its leader, where members come and go. */
+  #membersOf({ id, members }: GroupPlan): readonly number[] | string {
+    if (!this.#isChurned) return members;
+    const leading = this.#hosts
+      .map((host) => host.group(id)?.status())
+      .filter((status) => status?.role === 'leader');
+    const [status] = leading;
+    if (status === undefined || leading.length > 1) {
+      const all = this.#hosts.map((host) => host.group(id)?.status());
+      const said = all.map((each) => (each === undefined ? 'none' : describeStatus(each)));
+      return `group ${id} has ${leading.length} leaders: ${said.join(' | ')}`;
+    }
+    const { isCommitted, learners, voters, votersOutgoing } = status.membership;
+    if (!isCommitted || votersOutgoing.length > 0) {
+      return `group ${id} has not come to a membership: ${JSON.stringify(status.membership)}`;
+    }
+    for (const { nodeId, generation } of [...voters, ...learners]) {
+      const there = this.#hosts[nodeId - 1]?.group(id)?.status();
+      if (there?.generation !== generation) {
+        return `group ${id}: host ${nodeId} has replica ${there?.generation}, not ${generation}`;
+      }
+    }
+    return status.members;
+  }
+
+  get #isChurned(): boolean {
+    return this.#context.plan.changes.length > 0;
+  }
+
+  #unequalGroup(plan: GroupPlan): string | null {
+    const { id } = plan;
+    const members = this.#membersOf(plan);
+    if (typeof members === 'string') return members;
     const statuses: GroupStatus[] = [];
     for (const member of members) {
       const group = this.#hosts[member - 1]?.group(id);
@@ -161,7 +194,13 @@ export class Healing {
 
   #checkFinalStates(): void {
     const { plan, ledger, violations } = this.#context;
-    for (const { id, members } of plan.groups) {
+    for (const group of plan.groups) {
+      const { id } = group;
+      const members = this.#membersOf(group);
+      if (typeof members === 'string') {
+        violations.report('L1', members);
+        return;
+      }
       for (const member of members) {
         const machine = this.#hosts[member - 1]?.machine(id);
         const last = ledger.lastIndex(id);

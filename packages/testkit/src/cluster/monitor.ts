@@ -62,15 +62,15 @@ export class Monitor {
 
   #judge(host: WatchedHost, status: GroupStatus): void {
     const { violations, witness } = this.#context;
-    const { groupId, role, term, commitIndex, appliedIndex, lastIndex } = status;
-    if (role === 'failed' || role === 'closed') return;
+    const { groupId, role, term, commitIndex, appliedIndex, lastIndex, generation } = status;
+    if (role === 'failed' || role === 'closed' || role === 'removed') return;
     const where = `${host.sim.name}, group ${groupId}`;
-    if (role === 'leader') witness.onLeader(host.id, groupId, term);
+    if (role === 'leader') witness.onLeader(host.id, groupId, term, generation);
     if (!(appliedIndex <= commitIndex && commitIndex <= lastIndex)) {
       const order = `applied ${appliedIndex}, committed ${commitIndex}, last ${lastIndex}`;
       violations.report('S8', `${where}: ${order}`);
     }
-    const key = `${host.id}/${groupId}`;
+    const key = `${host.id}/${groupId}/${generation}`;
     const life = host.sim.lives;
     const before = this.#seen.get(key);
     if (before?.life === life) {

@@ -17,6 +17,9 @@ import type { LogChain } from './log-chain.ts';
 import type { ReplicaPromises } from './witness.ts';
 
 export interface RecoveredLog {
+  readonly generation: number;
+  /** Only a tombstone is left. */
+  readonly isRemoved: boolean;
   readonly term: number;
   readonly votedFor: number;
   readonly commit: number;
@@ -62,6 +65,8 @@ function recover(
 
 function logOf(group: RecoveredGroup): RecoveredLog {
   return {
+    generation: group.generation,
+    isRemoved: group.isRemoved,
     term: group.term,
     votedFor: group.vote.nodeId,
     commit: group.commit,
@@ -158,6 +163,11 @@ export function judge(
       `its vote in term ${log.term} is ${log.votedFor}, having voted for ${promises.votedFor}`,
     );
   }
+  if (log.generation < promises.generation) {
+    return wrong(`it is replica ${log.generation}, having spoken as ${promises.generation}`);
+  }
+  // What a removed replica acknowledged is gone with it; the next one has acknowledged nothing.
+  if (log.isRemoved || log.generation > promises.generation) return fine;
   return judgeAck(log, promises, chain);
 }
 

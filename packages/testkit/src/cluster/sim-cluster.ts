@@ -13,6 +13,7 @@ import { SimWorld } from '../sim-world.ts';
 import { ClusterClient, type History } from './cluster-client.ts';
 import type { ClusterContext } from './cluster-context.ts';
 import { ClusterHost, describe } from './cluster-host.ts';
+import { ClusterOperator } from './cluster-operator.ts';
 import { type ClusterPlan, hostName } from './cluster-plan.ts';
 import { Healing } from './heal.ts';
 import { Ledger } from './ledger.ts';
@@ -134,17 +135,21 @@ class ClusterRun {
     const clients = plan.clients.map(
       ({ id }) => new ClusterClient(id, this.#context, this.#hosts, this.#history),
     );
-    const isDone = this.#watch(
-      Promise.all(clients.map((client, i) => client.run(plan.clients[i]?.operations ?? []))),
+    const work: Promise<unknown>[] = clients.map((client, i) =>
+      client.run(plan.clients[i]?.operations ?? []),
     );
+    const isDone = this.#watch(work);
     await this.#until(() => false, plan.warmupUs);
     this.#injector.arm(plan.faults);
+    const isOperated = this.#watch(this.#operate());
     for (const { host, atUs, downUs } of plan.stops) this.#hosts[host - 1]?.stopLater(atUs, downUs);
     await this.#until(() => false, plan.faults.durationUs);
     await this.#crashAtLast();
     this.#undoFaults();
     await this.#until(isDone, healUsMax);
     if (!isDone()) this.#violations.report('T1', 'the clients did not come to an end');
+    await this.#until(isOperated, healUsMax);
+    if (!isOperated()) this.#violations.report('T1', 'the operators did not come to an end');
     if (this.#violations.first !== null) return;
     const healer = new ClusterClient(
       plan.clients.length + 1,
@@ -152,7 +157,7 @@ class ClusterRun {
       this.#hosts,
       this.#history,
     );
-    const isHealed = this.#watch(new Healing(this.#context, this.#hosts, healer).run());
+    const isHealed = this.#watch([new Healing(this.#context, this.#hosts, healer).run()]);
     await this.#until(isHealed, healUsMax);
     if (!isHealed()) this.#violations.report('T1', 'healing did not come to an end');
     for (const host of this.#hosts) host.onDown();
@@ -185,9 +190,23 @@ class ClusterRun {
     if (end === 'budget') this.#violations.report('T1', `${eventsMax} events were not enough`);
   }
 
-  #watch(work: Promise<unknown>): () => boolean {
-    let isDone = false;
-    work.then(
+  /** The planned changes of members and leaders; times count from now. */
+  #operate(): Promise<unknown>[] {
+    const { changes, groups } = this.#plan;
+    if (changes.length === 0) return [];
+    const { nowUs } = this.#world.kernel;
+    return groups.map(({ id }) => {
+      const operator = new ClusterOperator(id, this.#context, this.#hosts);
+      return operator.run(
+        changes.filter(({ group }) => group === id),
+        nowUs,
+      );
+    });
+  }
+
+  #watch(work: readonly Promise<unknown>[]): () => boolean {
+    let isDone = work.length === 0;
+    Promise.all(work).then(
       () => {
         isDone = true;
       },

@@ -16,6 +16,8 @@ export type InvariantId =
   | 'S7'
   | 'S8'
   | 'S9'
+  | 'S10'
+  | 'S11'
   | 'C1'
   | 'C2'
   | 'C3'

@@ -7,11 +7,22 @@
 //   S5  a commit index that a leader tells was acknowledged by a quorum in that leader's term, or was known before
 //   S6  a leader's log, as its first append shows it, holds everything that was committed before
 //   S9  the terms that a replica tells another never fall, over all restarts
+//   S10 configurations follow one another as known-configurations.ts says; a quorum is one of a configuration in force
+//   S11 a generation that was removed never speaks again
 //
 // What a replica promised (terms, votes, acknowledged entries) it remembers for the judgement of every recovery: that
 // state must be there after a crash, because it had to be durable before the message left.
 
 import { type Message, messageKinds } from '@flotilla/core';
+import type { Membership } from '@flotilla/host';
+import {
+  initialMembership,
+  isQuorum,
+  KnownConfigurations,
+  memberIn,
+  notNeighbours,
+  soleVoterOf,
+} from './known-configurations.ts';
 import { LogChain } from './log-chain.ts';
 import type { Totals } from './totals.ts';
 import type { ViolationLog } from './violation.ts';
@@ -36,6 +47,8 @@ interface TermTold {
 
 /** What one replica has told others. */
 export class ReplicaPromises {
+  /** Of the replica that spoke last: terms and votes outlive it, what it acknowledged does not. */
+  generation = 1;
   term = 0;
   /** By addressee. */
   readonly termTold: Map<number, TermTold> = new Map();
@@ -43,6 +56,10 @@ export class ReplicaPromises {
   voteTerm = 0;
   votedFor = 0;
   readonly votes: Map<number, number> = new Map();
+  /** By term: the generation that voted. */
+  readonly votersGeneration: Map<number, number> = new Map();
+  /** By term: the last entry of the log that it campaigned with. */
+  readonly campaigns: Map<number, { readonly index: number; readonly term: number }> = new Map();
   ack: AckPromise = { term: 0, index: 0, entryTerm: 0 };
   /** Newest entry that it acknowledged or, as a leader, sent: for counting suffixes that were replaced. */
   heldIndex = 0;
@@ -51,7 +68,9 @@ export class ReplicaPromises {
 
 interface TermView {
   readonly leader: number;
-  /** Highest index that each host acknowledged to this leader. */
+  /** Which replica of that node leads. */
+  readonly generation: number;
+  /** Highest index that each replica acknowledged to this leader, by replicaKey(). */
   readonly acks: Map<number, number>;
 }
 
@@ -61,7 +80,9 @@ export class GroupWitness {
   readonly replicas: Map<number, ReplicaPromises> = new Map();
   /** By first index: blocks of the newest terms. */
   readonly blocks: Map<string, number> = new Map();
-  readonly members: readonly number[];
+  readonly configurations: KnownConfigurations;
+  /** Nodes to ask: the members by the newest configuration that is committed. */
+  members: readonly number[];
   /**
    * By term of a leader that counted: the highest index that it committed. Leaders of later terms must hold that; one of
    * an earlier term that is only late (it was paused) need not.
@@ -74,10 +95,21 @@ export class GroupWitness {
 
   constructor(members: readonly number[]) {
     this.members = members;
+    this.configurations = new KnownConfigurations(initialMembership(members));
   }
 
-  get quorum(): number {
-    return (this.members.length >>> 1) + 1;
+  /** Whether every configuration that may be in force for (index, term) lets that node decide alone. */
+  decidesAlone(host: number, index: number, term: number): boolean {
+    const { all } = this.configurations;
+    const known = all.length === 1 ? all : this.configurations.since(index, term, this.chain);
+    return known.every(({ membership }) => soleVoterOf(membership) === host);
+  }
+
+  /** The same for anybody, and for some configuration only. */
+  mayOneDecide(index: number, term: number): boolean {
+    return this.configurations
+      .since(index, term, this.chain)
+      .some(({ membership }) => soleVoterOf(membership) !== 0);
   }
 
   promises(host: number): ReplicaPromises {
@@ -133,22 +165,24 @@ export class Witness {
       this.#violations.report('S3', `host ${host} sends a message of group ${groupId}`);
       return;
     }
-    const { kind, term, granted } = message;
+    const { kind, term, granted, fromGeneration } = message;
+    this.#spoke(host, groupId, group, fromGeneration);
     // A pre-vote names a term that nobody has taken.
     const isProspective =
       kind === messageKinds.preVote || (kind === messageKinds.preVoteAnswer && granted);
     if (!isProspective) this.#termSent(host, to, groupId, group, term);
     switch (kind) {
       case messageKinds.append:
-        this.#leads(host, groupId, group, term);
+        this.#leads(host, groupId, group, term, fromGeneration);
         this.#appendSent(host, groupId, group, message, blocks);
         this.#commitTold(groupId, group, term, message.commit);
         return;
       case messageKinds.heartbeat:
-        this.#leads(host, groupId, group, term);
+        this.#leads(host, groupId, group, term, fromGeneration);
         this.#commitTold(groupId, group, term, message.commit);
         return;
       case messageKinds.vote:
+        group.promises(host).campaigns.set(term, { index: message.index, term: message.logTerm });
         this.#voteSent(host, groupId, group, term, host);
         return;
       case messageKinds.voteAnswer:
@@ -159,6 +193,74 @@ export class Witness {
         return;
       default:
     }
+  }
+
+  /** For the replica `generation` of `host`, another configuration counts, or the one that does is committed now. */
+  onConfiguration(
+    host: number,
+    groupId: number,
+    told: {
+      readonly generation: number;
+      readonly term: number;
+      readonly isLeader: boolean;
+      readonly membership: Membership;
+    },
+  ): void {
+    const group = this.group(groupId);
+    const { membership, term, isLeader } = told;
+    const { index, isCommitted } = membership;
+    this.#totals.configurations += 1;
+    if (index > 0) this.#configurationTold(host, groupId, group, membership, isLeader, term);
+    if (isCommitted && index > 0) {
+      const { learners, voters, votersOutgoing } = membership;
+      if (votersOutgoing.length > 0) this.#totals.jointConfigurations += 1;
+      group.members = [...voters, ...learners].map(({ nodeId }) => nodeId);
+    }
+  }
+
+  #configurationTold(
+    host: number,
+    groupId: number,
+    group: GroupWitness,
+    membership: Membership,
+    isLeader: boolean,
+    term: number,
+  ): void {
+    const { chain, configurations } = group;
+    const { index, term: entryTerm } = membership;
+    const where = `host ${host}, group ${groupId}: the configuration at ${index} of term ${entryTerm}`;
+    const known = configurations.find(index, entryTerm);
+    if (known !== undefined) {
+      const isSame = describeMembers(known.membership) === describeMembers(membership);
+      if (!isSame) this.#violations.report('S10', `${where} is two different ones`);
+      return;
+    }
+    if (!isLeader || entryTerm !== term) {
+      this.#violations.report('S10', `${where} was appended by no leader`);
+      return;
+    }
+    const previous = configurations.inForce(index - 1, term, chain);
+    const first = chain.firstOf(term);
+    // A leader that nobody has heard yet: nothing is known of its log.
+    if (previous === null || first === null) {
+      this.#totals.undecidedConfigurations += 1;
+      configurations.add(membership);
+      return;
+    }
+    const problem = notNeighbours(previous.membership, membership);
+    if (problem !== null) this.#violations.report('S10', `${where}: ${problem}`);
+    if (
+      previous.index > group.committed &&
+      !this.#isCommitted(group, previous.index, previous.term)
+    ) {
+      const text = `${where}: the one before it, at ${previous.index} of term ${previous.term}, is not committed`;
+      this.#violations.report('S10', text);
+    }
+    if (first > group.committed && !this.#isCommitted(group, first, term)) {
+      this.#violations.report('S10', `${where}: no entry of that term is committed`);
+    }
+    // Only now: the ones before it were committed by the configurations that counted then.
+    configurations.add(membership);
   }
 
   /** A command at (index, term) was applied for the first time anywhere: a quorum must have it. */
@@ -208,20 +310,41 @@ export class Witness {
   }
 
   /** A replica says of itself that it leads. */
-  onLeader(host: number, groupId: number, term: number): void {
-    this.#leads(host, groupId, this.group(groupId), term);
+  onLeader(host: number, groupId: number, term: number, generation = 1): void {
+    this.#leads(host, groupId, this.group(groupId), term, generation);
   }
 
-  #leads(host: number, groupId: number, group: GroupWitness, term: number): void {
+  /** A replica of a generation below one that has spoken is a deleted one that came back. */
+  #spoke(host: number, groupId: number, group: GroupWitness, generation: number): void {
+    const promises = group.promises(host);
+    if (generation === promises.generation) return;
+    if (generation < promises.generation) {
+      const text = `host ${host}, group ${groupId}: replica ${generation} speaks after replica ${promises.generation}`;
+      this.#violations.report('S11', text);
+      return;
+    }
+    promises.generation = generation;
+    promises.ack = { term: 0, index: 0, entryTerm: 0 };
+    promises.heldIndex = 0;
+    promises.heldTerm = 0;
+  }
+
+  #leads(
+    host: number,
+    groupId: number,
+    group: GroupWitness,
+    term: number,
+    generation: number,
+  ): void {
     const view = group.terms.get(term);
     if (view === undefined) {
-      group.terms.set(term, { leader: host, acks: new Map() });
+      group.terms.set(term, { leader: host, generation, acks: new Map() });
       this.#totals.leaders += 1;
-      let votes = group.quorum === 1 ? 1 : 0;
-      for (const promises of group.replicas.values())
-        if (promises.votes.get(term) === host) votes++;
-      if (votes < group.quorum) {
-        const text = `group ${groupId}: host ${host} leads term ${term} with the votes of ${votes} of ${group.members.length}`;
+      if (!hasVotes(group, host, term)) {
+        let votes = 0;
+        for (const { votes: given } of group.replicas.values())
+          if (given.get(term) === host) votes++;
+        const text = `group ${groupId}: host ${host} leads term ${term} with the votes of ${votes}, which are no quorum`;
         this.#violations.report('S1', text);
       }
     } else if (view.leader !== host) {
@@ -295,6 +418,7 @@ export class Witness {
       this.#violations.report('S2', text);
     }
     promises.votes.set(term, to);
+    if (before === undefined) promises.votersGeneration.set(term, promises.generation);
     if (term >= promises.voteTerm) {
       promises.voteTerm = term;
       promises.votedFor = to;
@@ -306,8 +430,9 @@ export class Witness {
     const { term, index } = message;
     const view = group.terms.get(term);
     if (view === undefined) return;
-    view.acks.set(host, Math.max(view.acks.get(host) ?? 0, index));
     const promises = group.promises(host);
+    const key = replicaKey(host, promises.generation);
+    view.acks.set(key, Math.max(view.acks.get(key) ?? 0, index));
     const entryTerm = group.chain.termAt(index, Number.MAX_SAFE_INTEGER, term);
     if (entryTerm === null) return;
     const old = promises.ack;
@@ -320,7 +445,7 @@ export class Witness {
   /** Whether a quorum shows it; a leader whose own copy is needed for that has promised to hold it. */
   #isCommitted(group: GroupWitness, index: number, entryTerm: number | null): boolean {
     // A sole voter shows nothing to anybody.
-    if (group.quorum === 1) return true;
+    if (group.mayOneDecide(index, entryTerm ?? 0)) return true;
     const proof = proofOf(group, index, entryTerm);
     if (proof === null) return false;
     const { leader, term } = proof;
@@ -357,6 +482,32 @@ export class Witness {
   }
 }
 
+/** One number for a replica. */
+function replicaKey(nodeId: number, generation: number): number {
+  return nodeId * 2 ** 20 + generation;
+}
+
+/** Whether the hosts that voted for `host` in `term` are a quorum of the configuration that it campaigned with. */
+function hasVotes(group: GroupWitness, host: number, term: number): boolean {
+  const { all } = group.configurations;
+  const campaign = group.promises(host).campaigns.get(term);
+  const own =
+    campaign === undefined
+      ? null
+      : group.configurations.inForce(campaign.index, campaign.term, group.chain);
+  // A sole voter asks nobody, and where the chain tells nothing any configuration may have been in force.
+  const candidates = own === null ? all : [own];
+  return candidates.some(({ membership }) => {
+    if (soleVoterOf(membership) === host) return true;
+    return isQuorum(membership, ({ nodeId, generation }) => {
+      const promises = group.replicas.get(nodeId);
+      return (
+        promises?.votes.get(term) === host && promises.votersGeneration.get(term) === generation
+      );
+    });
+  });
+}
+
 /** The latest leader whose quorum shows that an entry is committed. */
 interface CommitProof {
   readonly leader: number;
@@ -377,12 +528,42 @@ function proofOf(group: GroupWitness, index: number, entryTerm: number | null): 
     const there = group.chain.termAt(index, Number.MAX_SAFE_INTEGER, term);
     if (entryTerm !== null && there !== null && there !== entryTerm) continue;
     const needed = Math.max(index, first);
-    let others = 0;
-    for (const [host, acked] of acks) if (host !== leader && acked >= needed) others++;
-    if (others + 1 < group.quorum) continue;
-    const needsLeader: boolean = proof === null && others < group.quorum;
+    const isHeld = (nodeId: number, generation: number): boolean =>
+      (acks.get(replicaKey(nodeId, generation)) ?? 0) >= needed;
+    let isProof = false;
+    let needsOwn: boolean = proof === null;
+    for (const { membership } of group.configurations.since(needed, term, group.chain)) {
+      const others = isQuorum(
+        membership,
+        ({ nodeId, generation }) => nodeId !== leader && isHeld(nodeId, generation),
+      );
+      if (others) needsOwn = false;
+      isProof ||=
+        others ||
+        isQuorum(membership, ({ nodeId, generation }) =>
+          nodeId === leader ? true : isHeld(nodeId, generation),
+        );
+    }
+    if (!isProof) continue;
+    const needsLeader: boolean = needsOwn;
     if (proof === null || term > proof.term) proof = { leader, term, needsLeader };
     else if (proof.needsLeader) proof = { leader: proof.leader, term: proof.term, needsLeader };
   }
   return proof;
+}
+
+/** Who belongs, in which part and under which lease, as text. */
+function describeMembers(membership: Membership): string {
+  const { voters, votersOutgoing, learners, learnersNext, leaseMs } = membership;
+  const names = [voters, votersOutgoing, learners, learnersNext].map((list) =>
+    list.map(({ nodeId, generation, instance }) => [nodeId, generation, instance]),
+  );
+  return JSON.stringify([names, leaseMs]);
+}
+
+/** Whether some configuration leaves that replica out, so that it may be gone. */
+export function mayBeGone(group: GroupWitness, nodeId: number, generation: number): boolean {
+  return group.configurations.all.some(
+    ({ membership }) => memberIn(membership, nodeId)?.generation !== generation,
+  );
 }
