@@ -3,7 +3,13 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Configuration, firstReplica, type MemberChange, messageKinds } from '@flotilla/core';
+import {
+  Configuration,
+  firstReplica,
+  type MemberChange,
+  type MessageKind,
+  messageKinds,
+} from '@flotilla/core';
 import { describe, expect, it } from 'vitest';
 import { type Outcome, Single, type Start, threeVoters } from './single.ts';
 
@@ -298,6 +304,98 @@ describe('elections', () => {
     node.tickAfter(30);
     expect(node.core.role).toBe('follower');
   });
+});
+
+describe('what happens once', () => {
+  it('a transfer that is asked for again ends when the first one would have', () => {
+    const node = leading();
+    node.step({ kind: 'transfer', nodeId: 2 });
+    node.tickAfter(60);
+    node.step({ kind: 'transfer', nodeId: 2 });
+    node.tickAfter(39);
+    expect(node.core.transferTo).toBe(2);
+    node.tickAfter(1);
+    expect(node.core.transferTo).toBe(0);
+  });
+
+  it('a follower that was allowed to lose what it acknowledged is stopped the next time', () => {
+    const node = leading();
+    const isTold = (): boolean => {
+      node.step({ kind: 'peerLost', nodeId: 2 });
+      node.step({ kind: 'peerBack', nodeId: 2 });
+      return node.refuse(2, 0, 0).now.some((m) => m.kind === k.logReverted);
+    };
+    node.step({ kind: 'allowRevert', nodeId: 2, isAllowed: true });
+    expect(isTold()).toBe(false);
+    node.ack(2, 1);
+    expect(isTold()).toBe(true);
+  });
+
+  it('an explicit joint configuration that is committed is not left by itself', () => {
+    const node = leading();
+    configure(node, [voter(4), voter(5)], 'explicit');
+    node.persist();
+    node.ack(2, 2);
+    expect(node.ack(4, 2)).toMatchObject({ committedTo: 2, append: null });
+    expect(node.core.configuration.isJoint).toBe(true);
+  });
+
+  it('a question for a read index is repeated after an interval, not at each sign of the leader', () => {
+    const node = new Single();
+    node.nowMs = 100;
+    node.receive(k.heartbeat, { from: 2, term: 1 });
+    node.persist();
+    node.step({ kind: 'read', viaLeader: true });
+    const asksAt = (ms: number): boolean => {
+      node.nowMs = ms;
+      const heard = node.receive(k.heartbeat, { from: 2, term: 1 });
+      return heard.now.some((m) => m.kind === k.readIndex);
+    };
+    expect([119, 120, 139, 140].map(asksAt)).toEqual([false, true, false, true]);
+  });
+
+  it('a vote: a pre-vote for the very term in which it is given is refused to anybody else', () => {
+    const node = new Single({ term: 4, votedFor: 3 });
+    const isGranted = (from: number): boolean[] => {
+      const asked = node.receive(k.preVote, { from, term: 4 });
+      return [...asked.now, ...asked.later].map((m) => m.granted);
+    };
+    expect([isGranted(2), isGranted(3)]).toEqual([[false], [true]]);
+  });
+
+  it('nobody but the leader that is followed can tell a replica to campaign', () => {
+    const node = new Single();
+    node.receive(k.heartbeat, { from: 2, term: 1 });
+    expect(node.receive(k.timeoutNow, { from: 3, term: 1 }).later).toEqual([]);
+    expect(node.receive(k.timeoutNow, { from: 2, term: 1 }).later).toHaveLength(2);
+  });
+});
+
+describe('a number that no replica sends', () => {
+  const fieldsOf: readonly (readonly [name: string, kind: number, ...fields: string[]])[] = [
+    ['append', k.append, 'prevIndex', 'prevTerm', 'lastIndex', 'commit', 'stream'],
+    ['appendAnswer', k.appendAnswer, 'index', 'hintTerm', 'stream'],
+    ['heartbeat', k.heartbeat, 'commit', 'token'],
+    ['heartbeatAnswer', k.heartbeatAnswer, 'token'],
+    ['vote', k.vote, 'index', 'logTerm'],
+    ['preVote', k.preVote, 'index', 'logTerm'],
+    ['readIndex', k.readIndex, 'token'],
+    ['readIndexAnswer', k.readIndexAnswer, 'token', 'index'],
+    ['logReverted', k.logReverted, 'index'],
+  ];
+  it.each(fieldsOf)(
+    'in a message %s is dropped, whichever field it is in',
+    (_name, kind, ...fields) => {
+      for (const field of [...fields, 'term', 'fromGeneration']) {
+        for (const value of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
+          const node = new Single();
+          const sound = { from: 2, term: 5, index: 1, logTerm: 1 };
+          node.receive(kind as MessageKind, { ...sound, [field]: value });
+          expect([node.core.ignoredCount, node.core.term], `${field} = ${value}`).toEqual([1, 0]);
+        }
+      }
+    },
+  );
 });
 
 describe('what others’ bugs taught', () => {
