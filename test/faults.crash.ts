@@ -35,7 +35,10 @@ describe('a cluster of processes that are hurt', () => {
   });
 
   it('refuses what it cannot serve with BUSY, and settles every promise also when leadership is lost and when it closes', async () => {
-    const figures = await figuresOf('overload', '--warmup 0.5 --before 1 --seconds 1');
+    const figures = await figuresOf(
+      'overload',
+      '--warmup 0.5 --before 1 --seconds 1 --pendingMiB 1',
+    );
     expect(figures.get('busy')).toBeGreaterThan(0);
     expect(figures.get('served')).toBeGreaterThan(0);
     for (const when of ['leadershipLost', 'closed']) {

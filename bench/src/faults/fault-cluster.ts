@@ -24,11 +24,20 @@ export interface FaultClusterOptions {
   readonly electionMsMin: number;
   readonly electionMsMax: number;
   readonly heartbeatMs: number;
+  /** As of a host, which has a default. */
+  readonly pendingBytesMax?: number;
   /** Folder for the data. */
   readonly dir: string;
   /** Folder for CPU profiles of the hosts; '' = none. */
   readonly profile: string;
 }
+
+/** Leaders are told to campaign; a machine with more processes than cores must not elect others by itself. */
+export const patientElection = {
+  electionMsMin: 15_000,
+  electionMsMax: 30_000,
+  heartbeatMs: 500,
+} as const;
 
 export class FaultHostProcess {
   readonly nodeId: number;
@@ -148,6 +157,7 @@ export class FaultCluster {
 
   async startHost(nodeId: number, create: boolean): Promise<FaultRequests['open']['answer']> {
     const { groups, electionMsMin, electionMsMax, heartbeatMs, profile } = this.options;
+    const pendingBytesMax = this.options.pendingBytesMax ?? null;
     const host = new FaultHostProcess(nodeId, profile);
     this.#hosts.set(nodeId, host);
     const config: FaultHostConfig = {
@@ -158,6 +168,7 @@ export class FaultCluster {
       electionMsMin,
       electionMsMax,
       heartbeatMs,
+      pendingBytesMax,
       create,
     };
     return host.ask('open', config);

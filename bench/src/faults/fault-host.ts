@@ -23,6 +23,8 @@ import { AppliedWrites, LedgerMachine } from './write-ledger.ts';
 /** Groups that campaign at once when a suite starts. */
 const campaignsAtOnce = 4096;
 const leadAttemptsMax = 60;
+/** The first attempt to lead may take so long; each further one twice as long, up to an election time-out. */
+const attemptMsMin = 500;
 /** A watcher looks at its groups so often. */
 const watchMs = 5;
 const rssEveryMs = 20;
@@ -40,7 +42,7 @@ class FaultHost implements Handlers {
   readonly #machines: LedgerMachine[] = [];
   #host: Host | null = null;
   #nodeId = 0;
-  #attemptMs = 1000;
+  #attemptMsMax = 1000;
   #load: Load | null = null;
   readonly #servedMs = new Map<number, number>();
   #watched = new Set<number>();
@@ -57,8 +59,8 @@ class FaultHost implements Handlers {
     const boot = performance.now();
     const { nodeId, addresses } = config;
     this.#nodeId = nodeId;
-    // A campaign against a living leader only deposes it; the next one wins, once the others do not defend it any more.
-    this.#attemptMs = config.electionMsMin + 1.5 * config.heartbeatMs;
+    // A campaign against a living leader only deposes it; a next one wins, as soon as a majority does not defend it any more.
+    this.#attemptMsMax = config.electionMsMin + 1.5 * config.heartbeatMs;
     const peers = addresses
       .map((address, i) => ({ nodeId: i + 1, address, instance: 0 }))
       .filter((peer) => peer.nodeId !== nodeId);
@@ -77,6 +79,7 @@ class FaultHost implements Handlers {
         console.error(error);
         process.exit(75);
       },
+      ...(config.pendingBytesMax === null ? {} : { pendingBytesMax: config.pendingBytesMax }),
       world: { ...this.#world, disk: this.#disk },
     });
     this.#host = host;
@@ -170,9 +173,11 @@ class FaultHost implements Handlers {
   };
 
   async #leadOne(group: RaftGroup): Promise<void> {
+    let attemptMs = attemptMsMin;
     for (let attempt = 1; ; attempt++) {
       if (!group.isLeader) await group.campaign();
-      const deadlineMs = performance.now() + this.#attemptMs;
+      const deadlineMs = performance.now() + attemptMs;
+      attemptMs = Math.min(2 * attemptMs, this.#attemptMsMax);
       while (!group.isLeader && performance.now() < deadlineMs) await after(1);
       try {
         if (group.isLeader) return void (await group.read({ timeoutMs: 5000 }));

@@ -12,6 +12,8 @@ export interface FaultHostConfig {
   readonly electionMsMin: number;
   readonly electionMsMax: number;
   readonly heartbeatMs: number;
+  /** As of a host; null = its default. */
+  readonly pendingBytesMax: number | null;
   /** Makes the data directory. */
   readonly create: boolean;
 }

@@ -10,7 +10,7 @@
 import { tmpdir } from 'node:os';
 import { type OptionTable, readOptions } from '../options.ts';
 import type { BenchResult, SuiteReport } from '../suite.ts';
-import { after, FaultCluster, type FaultHostProcess } from './fault-cluster.ts';
+import { after, FaultCluster, type FaultHostProcess, patientElection } from './fault-cluster.ts';
 import type { LoadSample, LoadShape } from './messages.ts';
 
 const sharedOptions = {
@@ -162,9 +162,7 @@ interface Shared {
 
 function startCluster(params: Shared): Promise<FaultCluster> {
   const { groups, dir, profile } = params;
-  // Leaders are told to campaign; a machine with more processes than cores must not elect others by itself.
-  const election = { electionMsMin: 5000, electionMsMax: 10_000, heartbeatMs: 500 };
-  return FaultCluster.start({ hosts: 3, groups, dir, profile, ...election });
+  return FaultCluster.start({ hosts: 3, groups, dir, profile, ...patientElection });
 }
 
 function shapeOf(params: Shared, groups: readonly number[], inflight: number): LoadShape {
