@@ -7,6 +7,7 @@
 
 import {
   blockBytesAt,
+  blockBytesMax,
   blockCount,
   blockHeaderBytes,
   blockTableSlotBytes,
@@ -14,6 +15,7 @@ import {
   crc32,
   entriesFlagRewrite,
   ignorableTypeMin,
+  type RecordHead,
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
@@ -32,7 +34,15 @@ import type { WindowReader } from './window-reader.ts';
 /** Batches up to this are held whole. A writer with its options as they come makes none that is larger. */
 export const wholeBatchBytesMax: number = 16 * 1024 * 1024;
 const partBytes = 4 * 1024 * 1024;
+
+/** What is held of a batch; smaller for tests, which then see parts and cut records everywhere. */
+export interface HeldLimits {
+  readonly wholeBatchBytesMax: number;
+  readonly partBytes: number;
+}
+export const heldLimits: HeldLimits = { wholeBatchBytesMax, partBytes };
 const pieceBytes = 1024 * 1024;
+const headBytes = 4096;
 
 export interface BatchPart {
   readonly bytes: Uint8Array;
@@ -66,6 +76,7 @@ const shrunk = (): IoError =>
 export function readLargeBatch(
   reader: WindowReader,
   batch: LargeBatch,
+  limits: HeldLimits,
   visit: (part: BatchPart) => BatchFault | null,
   callback: (error: IoError | null, end: LargeEnd) => void,
 ): void {
@@ -120,14 +131,14 @@ export function readLargeBatch(
       isChecked = true;
       return walk();
     }
-    load(Math.min(partBytes, bodyEnd - offset), gather);
+    load(Math.min(limits.partBytes, bodyEnd - offset), gather);
   };
 
   const impossibleHead = (): BatchFault =>
     format(`record ${records} at +${offset - bodyAt} has an impossible head`);
 
   const gather = (bytes: Uint8Array, from: number, loaded: number): void => {
-    const end = from + Math.min(loaded, bodyEnd - offset);
+    const end = from + Math.min(limits.partBytes, loaded, bodyEnd - offset);
     let at = from;
     let count = 0;
     while (at < end && records + count < recordCount) {
@@ -139,7 +150,10 @@ export function readLargeBatch(
       }
       if (at + head.recLen > end) {
         if (count > 0) break;
-        return large(bytes, at, head.type, head.recLen);
+        // What stands at its head is looked at before more of it is loaded.
+        return load(Math.min(headBytes, bodyEnd - offset), (loadedBytes, start) =>
+          large(loadedBytes, start, head),
+        );
       }
       at += head.recLen;
       count++;
@@ -148,21 +162,25 @@ export function readLargeBatch(
   };
 
   /** A record that is longer than what is loaded. */
-  const large = (bytes: Uint8Array, at: number, type: number, recLen: number): void => {
+  const large = (bytes: Uint8Array, at: number, head: RecordHead): void => {
+    const { type, recLen } = head;
+    const block = at + recordHeadBytes;
+    const isEntry =
+      type === recordTypes.entries &&
+      recLen >= recordHeadBytes + blockHeaderBytes + blockTableSlotBytes &&
+      (blockCount(bytes, block) === 1 || recLen > blockBytesMax + recordHeadBytes + 8);
     const cut = { bytes, recordsAt: at, recordsEnd: at + recLen, before: offset - bodyAt };
     const isMeaningless =
       type === recordTypes.pad || type === recordTypes.footer || type >= ignorableTypeMin;
-    if (isMeaningless || (isChecked && type === recordTypes.entries))
-      return take({ ...cut, isCut: true }, 1);
-    if (type !== recordTypes.entries) {
+    if (isMeaningless || (isChecked && isEntry)) return take({ ...cut, isCut: true }, 1);
+    if (!isEntry) {
       return load(recLen, (whole, from) => {
         const part = { bytes: whole, recordsAt: from, recordsEnd: from + recLen };
         take({ ...part, before: offset - bodyAt, isCut: false }, 1);
       });
     }
     const fault = largeBlockFault(bytes, at, recLen);
-    if (fault !== null) return refuse(named(fault));
-    const block = at + recordHeadBytes;
+    if (fault !== null) return refuse(named(fault, head));
     const stored = u32At(bytes, block + 24);
     const from = offset;
     const to = from + recordHeadBytes + blockBytesAt(bytes, block);
@@ -171,7 +189,7 @@ export function readLargeBatch(
     const step = (crc: number): void => {
       if (offset === to) {
         offset = from;
-        if (crc !== stored) return refuse(named(format('its block is broken (crc)')));
+        if (crc !== stored) return refuse(named(format('its block is broken (crc)'), head));
         records++;
         offset += recLen;
         return next();
@@ -185,10 +203,10 @@ export function readLargeBatch(
     step(seed);
   };
 
-  const named = ({ fault, summary }: BatchFault): BatchFault => ({
-    fault,
-    summary: `record ${records} at +${offset - bodyAt}: ${summary}`,
-  });
+  const named = ({ fault, summary }: BatchFault, { type, groupId }: RecordHead): BatchFault => {
+    const what = `record ${records} at +${offset - bodyAt} (type ${type}, group ${groupId})`;
+    return { fault, summary: `${what}: ${summary}` };
+  };
 
   const take = (part: BatchPart, count: number): void => {
     const { bytes, recordsAt, recordsEnd } = part;
@@ -226,7 +244,6 @@ export function largeBlockFault(bytes: Uint8Array, at: number, recLen: number): 
 
 /** Records of entries longer than this are verified piece by piece. */
 export const wholeRecordBytesMax: number = partBytes;
-const headBytes = 4096;
 
 /**
  * Verifies a record of one large entry where it stands. `bytes` are its first ones: head, block header and table;

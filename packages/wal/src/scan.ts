@@ -26,7 +26,7 @@ import {
   knownBatchFlags,
   pageBytes,
 } from './format.ts';
-import { type BatchPart, readLargeBatch, wholeBatchBytesMax } from './large-batch.ts';
+import { type BatchPart, type HeldLimits, heldLimits, readLargeBatch } from './large-batch.ts';
 import type { TailFault } from './verdict.ts';
 import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 
@@ -70,6 +70,8 @@ export interface ScanPlan {
   readonly end: number;
   /** File offset where batch `firstSeq` stands; the first page behind the header where absent. */
   readonly from?: number;
+  /** What is held of a batch at once, where not the usual. */
+  readonly limits?: HeldLimits;
 }
 
 export interface ScanEnd {
@@ -163,6 +165,7 @@ export function scanSegment(
   window: WindowBuffer = new WindowBuffer(),
 ): void {
   const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
+  const limits = plan.limits ?? heldLimits;
   const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes), window);
   let offset = plan.from ?? pageBytes;
   let batches = 0;
@@ -227,7 +230,7 @@ export function scanSegment(
         epoch: batchEpochAt(bytes, at),
         hdrCrc: batchHdrCrcAt(bytes, at),
       };
-      if (length > wholeBatchBytesMax) return stepLarge(facts, stored);
+      if (length > limits.wholeBatchBytesMax) return stepLarge(facts, stored);
       if (!reader.has(offset, length)) return load(length);
       const recordsAt = at + batchHeaderBytes;
       const computed = crc32(bytes, recordsAt, at + length);
@@ -259,7 +262,7 @@ export function scanSegment(
 
   const stepLarge = (facts: BatchFacts, bodyCrc: number): void => {
     const visitPart = (part: BatchPart): BatchFault | null => visit({ ...facts, ...part });
-    readLargeBatch(reader, { ...facts, bodyCrc }, visitPart, (error, end) => {
+    readLargeBatch(reader, { ...facts, bodyCrc }, limits, visitPart, (error, end) => {
       if (error !== null) return callback(error, undefined as never);
       if (end.kind === 'body') return finish('body', brokenBody(end.computed, bodyCrc));
       if (end.kind === 'fault') return finishBroken(end.fault);

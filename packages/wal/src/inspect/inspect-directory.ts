@@ -6,6 +6,7 @@
 
 import type { Disk, File, IoError } from '@flotilla/io';
 import { counterMax, epochLast, pageBytes, pathIn, segmentName } from '../format.ts';
+import { heldLimits } from '../large-batch.ts';
 import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
 import { replayBatch, unfinishedGroup } from '../replay.ts';
@@ -206,6 +207,7 @@ class Inspector {
       epochMin: Math.max(this.#epoch, header.epoch),
       epochMax,
       end: next === undefined ? 0 : next.header.prevEnd,
+      limits: this.#options.limits ?? heldLimits,
     };
   }
 

@@ -2,6 +2,7 @@
 // by them, tools print them; neither asks the disk again for what stands here.
 
 import type { IoError } from '@flotilla/io';
+import type { HeldLimits } from '../large-batch.ts';
 import type { LogIndex } from '../log-index.ts';
 import type { Refusal } from '../refusal.ts';
 import type { ScanEnd, ScannedBatch } from '../scan.ts';
@@ -87,6 +88,8 @@ export interface InspectOptions {
    * batch when it is looked at again, the log has grown since, and its end is where the walk ended.
    */
   readonly isLive?: boolean;
+  /** What is held of a batch at once, where not the usual. */
+  readonly limits?: HeldLimits;
   /**
    * Told of every batch of the log, in order, after it was applied; `segment` is its file. One too large to be held comes
    * in parts, the first of which has `before` 0.

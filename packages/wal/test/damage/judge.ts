@@ -4,7 +4,7 @@ import { crc32 } from '@flotilla/codec';
 import type { FlotillaError } from '@flotilla/io';
 import { RecordRef, type Wal } from '../../src/api.ts';
 import { inspectDirectory } from '../../src/inspect/inspect-directory.ts';
-import type { Inspection } from '../../src/inspect/inspection.ts';
+import type { Inspection, InspectOptions } from '../../src/inspect/inspection.ts';
 import { openWal } from '../../src/open.ts';
 import { recoveredGroupsOf } from '../../src/recovered-groups.ts';
 import { small } from '../harness.ts';
@@ -68,10 +68,13 @@ function recordOf(wal: Wal, world: MemWorld, slot: number, index: number): Recor
   return loaded as unknown as RecordRef;
 }
 
-function inspect(image: Image): Inspection {
+/** Small enough that nearly every batch comes in parts, and most entries are cut. */
+const parts = { wholeBatchBytesMax: 0, partBytes: 256 };
+
+function inspect(image: Image, options: InspectOptions = {}): Inspection {
   const world = new MemWorld(image);
   let found: Inspection | null = null;
-  inspectDirectory(world.disk, world.directory, {}, (inspection) => {
+  inspectDirectory(world.disk, world.directory, options, (inspection) => {
     found = inspection;
   });
   world.run('inspecting', () => found !== null);
@@ -96,6 +99,9 @@ export function judgeImage(image: Image, expected: Expectation): Judgement {
   const opened = openImage(image);
   const inspected = found.refusal?.reason ?? found.verdict;
   const complain = (complaint: string): Judgement => ({ verdict: inspected, complaint });
+  const inParts = inspect(image, { limits: parts });
+  if (placeOf(inParts) !== placeOf(found))
+    return complain(`in parts it is ${placeOf(inParts)}, else ${placeOf(found)}`);
   if (opened.kind === 'refused') {
     const { code, details } = opened.error;
     const reason = code === 'WAL_ABSENT' ? 'E_ABSENT' : details.reason;
@@ -115,6 +121,8 @@ export function judgeImage(image: Image, expected: Expectation): Judgement {
   const seen = (groups: readonly { groupId: number; lastIndex: number; term: number }[]): string =>
     groups.map((group) => `${group.groupId}:${group.lastIndex}:${group.term}`).join(' ');
   const byInspection = seen(recoveredGroupsOf(found.index));
+  if (seen(recoveredGroupsOf(inParts.index)) !== byInspection)
+    return complain('read in parts it shows other groups');
   if (seen(wal.recoveredGroups()) !== byInspection)
     return complain(`it shows ${seen(wal.recoveredGroups())}, the inspection ${byInspection}`);
   const witnessed = witnessedSeq(image);
@@ -124,6 +132,11 @@ export function judgeImage(image: Image, expected: Expectation): Judgement {
   if (expected.states !== null && !wasReached(expected.states, state, witnessed))
     return complain(`it shows a state that no log with batch ${witnessed} ever had`);
   return { verdict: inspected, complaint: reopens(opened, world, state) };
+}
+
+function placeOf({ refusal, verdict, lastSeq, witnesses }: Inspection): string {
+  if (refusal === null) return `${verdict} ${lastSeq} ${witnesses.all}`;
+  return `${refusal.reason} ${refusal.file} ${refusal.page} ${refusal.seq} ${refusal.summary}`;
 }
 
 function wasReached(states: ReadonlyMap<number, string>, state: string, from: number): boolean {
