@@ -73,12 +73,6 @@ const entries = [
     args: [vitest, 'run', '--project', 'unit', 'tools/wal-inspect/test/command-line.test.ts'],
   },
   {
-    name: 'inspect-hostile',
-    does: 'wal-inspect on hostile directories, one of them with 100,000 files',
-    env: { WAL_STRAY_FILES: '100000' },
-    args: [vitest, 'run', '--project', 'unit', 'tools/wal-inspect/test/hostile.test.ts'],
-  },
-  {
     name: 'log-model',
     does: '1,000,000 steps over 5,000 groups of a log with a crash about every 200, against a model',
     env: { WAL_STEPS: '1000000', WAL_GROUPS: '5000', WAL_SEEDS: '1000' },

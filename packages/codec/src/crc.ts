@@ -32,33 +32,25 @@ export function crc32(bytes: Uint8Array, start: number, end: number, seed = 0): 
   const b = bytes;
   let crc = ~seed;
   let i = start;
-  // `!` because sixteen casts would bury the sum; every index is within the tables, and `end` within the bytes. `+` and not
-  // `|`: from a sum the compiler knows that the index is in range, and leaves the check out (a quarter of the time).
+  // `!` because sixteen casts would bury the sum; every index is within the tables, and `end` within the bytes.
   for (const last = end - stride; i <= last; i += stride) {
     crc =
-      t[3840 + ((b[i]! ^ crc) & 0xff)]! ^
-      t[3584 + ((b[i + 1]! ^ (crc >>> 8)) & 0xff)]! ^
-      t[3328 + ((b[i + 2]! ^ (crc >>> 16)) & 0xff)]! ^
-      t[3072 + (b[i + 3]! ^ (crc >>> 24))]! ^
-      t[2816 + b[i + 4]!]! ^
-      t[2560 + b[i + 5]!]! ^
-      t[2304 + b[i + 6]!]! ^
-      t[2048 + b[i + 7]!]! ^
-      t[1792 + b[i + 8]!]! ^
-      t[1536 + b[i + 9]!]! ^
-      t[1280 + b[i + 10]!]! ^
-      t[1024 + b[i + 11]!]! ^
-      t[768 + b[i + 12]!]! ^
-      t[512 + b[i + 13]!]! ^
-      t[256 + b[i + 14]!]! ^
+      t[3840 | ((b[i]! ^ crc) & 0xff)]! ^
+      t[3584 | ((b[i + 1]! ^ (crc >>> 8)) & 0xff)]! ^
+      t[3328 | ((b[i + 2]! ^ (crc >>> 16)) & 0xff)]! ^
+      t[3072 | (b[i + 3]! ^ (crc >>> 24))]! ^
+      t[2816 | b[i + 4]!]! ^
+      t[2560 | b[i + 5]!]! ^
+      t[2304 | b[i + 6]!]! ^
+      t[2048 | b[i + 7]!]! ^
+      t[1792 | b[i + 8]!]! ^
+      t[1536 | b[i + 9]!]! ^
+      t[1280 | b[i + 10]!]! ^
+      t[1024 | b[i + 11]!]! ^
+      t[768 | b[i + 12]!]! ^
+      t[512 | b[i + 13]!]! ^
+      t[256 | b[i + 14]!]! ^
       t[b[i + 15]!]!;
-  }
-  for (const last = end - 4; i <= last; i += 4) {
-    crc =
-      t[768 + ((b[i]! ^ crc) & 0xff)]! ^
-      t[512 + ((b[i + 1]! ^ (crc >>> 8)) & 0xff)]! ^
-      t[256 + ((b[i + 2]! ^ (crc >>> 16)) & 0xff)]! ^
-      t[b[i + 3]! ^ (crc >>> 24)]!;
   }
   for (; i < end; i++) crc = (crc >>> 8) ^ t[(crc ^ b[i]!) & 0xff]!;
   return ~crc >>> 0;

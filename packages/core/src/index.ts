@@ -23,8 +23,8 @@ export { Effects, type ReadyRead, type Refusal, type Role } from './effects.ts';
 export type { CoreEvent, Transition } from './event.ts';
 export type { LogView } from './log-view.ts';
 export { Message, type MessageKind, MessageList, messageKinds } from './message.ts';
-export { pace } from './pace.ts';
 export { type ProgressView, RaftCore } from './raft-core.ts';
+export { type SteadyResult, SteadyRows, steadyResults } from './steady.ts';
 export {
   jointCommitted,
   jointVote,

@@ -116,6 +116,13 @@ export class InflightWindow {
     return this.#ring[((this.#head + position) % slots) * 2] as number;
   }
 
+  /** Bytes of the message `position`. */
+  bytesOf(position: number): number {
+    if (this.#aloneLast > 0) return this.bytes;
+    const slots = this.#ring.length / 2;
+    return this.#ring[((this.#head + position) % slots) * 2 + 1] as number;
+  }
+
   #grow(): void {
     const slots = this.#ring.length / 2;
     const grown: number[] = [];

@@ -24,7 +24,6 @@ import { checkInvariants } from './invariants.ts';
 import { hasLease, voidLease } from './lease.ts';
 import { type Message, messageKinds } from './message.ts';
 import { isSound } from './message-check.ts';
-import { leaderPace, pace } from './pace.ts';
 import type { InflightWindow, Progress } from './progress.ts';
 import { onReadIndex, onReadIndexAnswer, read } from './read-index.ts';
 import {
@@ -41,6 +40,7 @@ import {
 } from './replication.ts';
 import { becomeFollower } from './roles.ts';
 import { CoreState, isRemoved, peerOf } from './state.ts';
+import type { SteadyRows } from './steady.ts';
 import type { TermRuns } from './term-runs.ts';
 import { transfer } from './transfer.ts';
 
@@ -70,6 +70,9 @@ export interface ProgressView {
 
 export class RaftCore {
   readonly #state: CoreState;
+  // Where the state stands while it is lent (steady.ts).
+  #rows: SteadyRows | null = null;
+  #row = 0;
 
   /** Throws RangeError where config or boot state make no sense. */
   constructor(config: CoreConfig, boot: CoreBoot, nowMs: number) {
@@ -98,13 +101,17 @@ export class RaftCore {
     return this.#state.leader;
   }
   get commitIndex(): number {
-    return this.#state.commitIndex;
+    const rows = this.#rows;
+    return rows?.isLent(this.#row) === true ? rows.commitIndex(this.#row) : this.#state.commitIndex;
   }
   get firstIndex(): number {
     return this.#state.runs.firstIndex;
   }
   get lastIndex(): number {
-    return this.#state.runs.lastIndex;
+    const rows = this.#rows;
+    return rows?.isLent(this.#row) === true
+      ? rows.lastIndex(this.#row)
+      : this.#state.runs.lastIndex;
   }
   /** The configuration that counts: the last one in the log, committed or not. */
   get configuration(): Configuration {
@@ -152,11 +159,13 @@ export class RaftCore {
    * or more than one below the first.
    */
   termAt(index: number): number {
+    this.#rows?.settle(this.#state, this.#row);
     return this.#state.runs.termAt(index);
   }
 
   /** A leader's view of a member, itself included; null on any other replica and for any other id. */
   progress(nodeId: number): ProgressView | null {
+    this.#rows?.settle(this.#state, this.#row);
     const s = this.#state;
     if (s.role !== 'leader') return null;
     if (nodeId === s.nodeId) {
@@ -219,11 +228,17 @@ export class RaftCore {
     return sum;
   }
 
-  /** What a host may keep back from this replica for a while (pace.ts). It changes by steps only. */
-  get pace(): number {
-    const s = this.#state;
-    if (s.role === 'leader') return leaderPace(s);
-    return s.role === 'candidate' ? pace.awaitsOwnVote : 0;
+  /** Lends the state to row `number` of `rows` until the next step, where it is steady. Answers whether it is. */
+  lend(rows: SteadyRows, number: number): boolean {
+    this.#rows = rows;
+    this.#row = number;
+    return rows.lend(this.#state, number);
+  }
+
+  /** Takes the state back for good. */
+  reclaim(): void {
+    this.#rows?.takeBack(this.#state, this.#row);
+    this.#rows = null;
   }
 
   /** Whether this leader may answer reads at `nowMs` without asking anybody. */
@@ -234,11 +249,13 @@ export class RaftCore {
 
   /** Throws AssertionFailure where an invariant does not hold. Costs O(terms); for tests and simulation. */
   checkInvariants(): void {
+    this.#rows?.settle(this.#state, this.#row);
     checkInvariants(this.#state);
   }
 
   step(event: CoreEvent, nowMs: number, out: Effects): void {
     const s = this.#state;
+    this.#rows?.takeBack(s, this.#row);
     switch (event.kind) {
       case 'message':
         receive(s, event.message, nowMs, out);

@@ -14,6 +14,7 @@ import {
   RaftCore,
   type TermEnd,
 } from '@flotilla/core';
+import { SteadyTwin } from './steady-twin.ts';
 
 export interface Entry {
   readonly term: number;
@@ -169,6 +170,8 @@ export class SimulatedNode {
   readonly id: number;
   generation = 1;
   core!: RaftCore;
+  /** The same core, lent to a row where it is steady. */
+  twin: SteadyTwin | null = null;
   readonly out: Effects = new Effects();
   log: Log;
   disk: Disk;
@@ -211,13 +214,13 @@ export class SimulatedNode {
     return this.offsetMs + Math.floor(trueMs * this.rate);
   }
 
-  boot(config: CoreConfig, trueMs: number, seed: number): void {
+  boot(config: CoreConfig, trueMs: number, seed: number, withTwin: boolean): void {
     const { disk, log } = this;
     disk.log.copyTo(log);
     this.queue = [];
     this.openReads = [];
     this.out.clear();
-    this.core = new RaftCore(
+    const boot: ConstructorParameters<typeof RaftCore> = [
       config,
       {
         term: disk.term,
@@ -235,7 +238,9 @@ export class SimulatedNode {
         seed,
       },
       this.clockMs(trueMs),
-    );
+    ];
+    this.core = new RaftCore(...boot);
+    this.twin = withTwin ? new SteadyTwin(boot) : null;
     this.lastTerm = this.core.term;
     this.lastCommit = this.core.commitIndex;
     this.lastRole = 'follower';

@@ -40,6 +40,8 @@ export interface SimOptions {
   readonly crashes: boolean;
   /** Whether members change; more nodes stand by then. */
   readonly churn: boolean;
+  /** Whether each core has a twin that is lent to a row where it is steady (steady-twin.ts). */
+  readonly twins?: boolean;
   /** What is on the disks at the start; nothing where absent. */
   readonly start?: StartState;
 }
@@ -138,9 +140,11 @@ export class Simulation {
       inflightMessagesMax: 1 + (seed % 5),
       inflightBytesMax: 120,
       appendBytesMax: this.#shape.isNarrow ? 10 : 40,
-      uncommittedBytesMax: seed % 2 === 0 ? 400 : 100_000,
+      ...(this.#options.twins === true
+        ? {}
+        : { uncommittedBytesMax: seed % 2 === 0 ? 400 : 100_000 }),
     };
-    node.boot(config, this.#nowMs, seed);
+    node.boot(config, this.#nowMs, seed, this.#options.twins === true);
     this.oracle.checkBoot(node);
   }
 
@@ -149,7 +153,9 @@ export class Simulation {
     const { core, out } = node;
     const before = { role: core.role, configuration: core.configuration };
     const { floor } = this.oracle;
+    node.twin?.before(out);
     core.step(event, node.clockMs(this.#nowMs), out);
+    node.twin?.follow(core, event, node.clockMs(this.#nowMs), out);
     if (event.kind === 'read' && out.readToken > 0) {
       node.openReads.push({ token: out.readToken, floor });
     }

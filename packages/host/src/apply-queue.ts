@@ -70,7 +70,7 @@ export class ApplyQueue {
     for (let i = 0; i < count; i++) {
       const replica = due[i] as Replica;
       replica.isQueuedToApply = false;
-      this.apply(replica);
+      this.apply(replica, replica.core.commitIndex);
       if ((i & 31) === 31 && this.#clock.monotonicMs() - turnStartMs > applyMsMax) {
         // The rest has not been asked for again meanwhile: it is still marked as queued.
         for (let j = i + 1; j < count; j++) this.#queue[this.#queued++] = due[j] as Replica;
@@ -81,8 +81,7 @@ export class ApplyQueue {
   }
 
   /** Applies what is committed and in memory; what is more comes later by itself. */
-  apply(replica: Replica): void {
-    const commitIndex = replica.core.commitIndex;
+  apply(replica: Replica, commitIndex: number): void {
     const ref = this.#ref;
     let bytes = 0;
     while (replica.appliedIndex < commitIndex && !replica.isLoading && !replica.isEnded) {

@@ -13,7 +13,15 @@
 // 4. The durable callback sends and posts; it never steps a core.
 
 import { frameKinds } from '@flotilla/codec';
-import { type CoreEvent, Effects, Message, messageKinds, type RaftCore } from '@flotilla/core';
+import {
+  type CoreConfig,
+  type CoreEvent,
+  Effects,
+  Message,
+  messageKinds,
+  type RaftCore,
+  SteadyRows,
+} from '@flotilla/core';
 import { type Clock, FlotillaError } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
 import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
@@ -21,16 +29,16 @@ import type { StateMachine } from './api.ts';
 import { type ApplyEvents, ApplyQueue } from './apply-queue.ts';
 import { BlockWriter } from './block-writer.ts';
 import type { CallTable } from './calls.ts';
-import { DeferredSteps, type PersistedEvent } from './deferred-steps.ts';
 import { encodeConfiguration } from './configuration-codec.ts';
+import { Inbox } from './inbox.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { LeaseGuard } from './lease-guard.ts';
 import { LiveFrames } from './live-frames.ts';
-import { isAnswer, Members, progressOf } from './members.ts';
+import { Members, progressOf } from './members.ts';
 import { membershipOf, nodeIdsOf } from './membership.ts';
 import { EngineCounters } from './metrics.ts';
 import { PeerLink, type PeerLinkEvents } from './peer-link.ts';
-import { PersistQueue } from './persist-queue.ts';
+import { type PersistedEvent, PersistQueue } from './persist-queue.ts';
 import {
   CompletionBatch,
   type EnginePort,
@@ -38,24 +46,15 @@ import {
   type SubmissionBatch,
   statusOf,
 } from './port.ts';
+import { type PositionDone, PositionWaits } from './position-waits.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
 import type { Replica } from './replica.ts';
 import { ReplicaTable } from './replica-table.ts';
-import { type Stepper, SubmissionDesk, walPendingBytesMax } from './submission-desk.ts';
+import { SteadyLane } from './steady-lane.ts';
+import { type Stepper, SubmissionDesk } from './submission-desk.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import { TransferDesk } from './transfer-desk.ts';
-import {
-  isHostRecord,
-  messageBytesAt,
-  messageGroupId,
-  messageSharedAt,
-  messageToGeneration,
-  readMessage,
-} from './wire.ts';
-
-/** Bytes laid and not durable above which a follower takes no entries. */
-const walHeldBytesMax = 2 * walPendingBytesMax;
 
 const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
 const closed = statusOf('CLOSED');
@@ -67,12 +66,7 @@ const noVote: VoteIdentity = { nodeId: 0, generation: 0, instance: 0 };
 /** In place of the state machine of a replica that was removed. */
 const noMachine: StateMachine = { apply(): void {} };
 
-const { append, appendAnswer, preVote, vote } = messageKinds;
-
-interface PositionWait {
-  readonly position: number;
-  readonly done: (error: FlotillaError | null) => void;
-}
+const { append, appendAnswer } = messageKinds;
 
 export interface EngineOptions {
   readonly clock: Clock;
@@ -84,6 +78,7 @@ export interface EngineOptions {
   readonly onRemoved: (replica: Replica) => void;
   /** Another configuration counts for the replica than before, or the one that does is committed now. */
   readonly onMembershipChanged: (replica: Replica) => void;
+  readonly windowLimits: Pick<CoreConfig, 'inflightMessagesMax' | 'inflightBytesMax'>;
   readonly onInfo: (line: string) => void;
   readonly onPoisoned: (error: FlotillaError) => void;
   /** First contact with a peer whose instance the membership left open. */
@@ -99,8 +94,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #out: Effects = new Effects();
   readonly #message: Message = new Message();
   readonly #scratch: Message = new Message();
-  readonly #persist: PersistQueue = new PersistQueue();
-  readonly #deferred: DeferredSteps = new DeferredSteps();
+  readonly #rows: SteadyRows;
+  readonly #persist: PersistQueue;
   readonly #completions: CompletionBatch = new CompletionBatch();
   readonly #reads: ReadDesk;
   readonly #transfers: TransferDesk = new TransferDesk(this.#completions);
@@ -112,6 +107,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   #blocks!: BlockWriter;
   #live!: LiveFrames;
   #apply!: ApplyQueue;
+  #lane!: SteadyLane;
+  #inbox!: Inbox;
   #prefetch!: Prefetch;
   #desk!: SubmissionDesk;
   readonly #table: ReplicaTable = new ReplicaTable();
@@ -120,7 +117,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #links: PeerLink[] = [];
   readonly #linkByNode = new Map<number, PeerLink>();
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
-  #positionWaits: PositionWait[] = [];
+  readonly #positionWaits: PositionWaits = new PositionWaits();
   #nowMs = 0;
   #isTurnDue = false;
   #isStopped = false;
@@ -135,23 +132,21 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     index: 0,
     indexTerm: 0,
   };
-  readonly #late: Message = new Message();
-  readonly #receivedLate: CoreEvent = { kind: 'message', message: this.#late };
 
   constructor(options: EngineOptions) {
     this.#options = options;
+    this.#rows = new SteadyRows(options.windowLimits);
+    this.#persist = new PersistQueue(this.#rows);
     this.#clock = options.clock;
     this.#calls = options.calls;
     this.#wheel = new TimerWheel(options.clock, () => this.wake());
     this.#reads = new ReadDesk(this.#completions, options.clock, () => this.wake());
     this.#leases = new LeaseGuard(options.clock);
-    const engine = this;
     this.#stepper = {
       step: (replica, event) => this.#step(replica, event),
+      proposed: (replica, count, bytes) => this.#proposedSteadily(replica, count, bytes),
       wake: () => this.wake(),
-      get nowMs(): number {
-        return engine.#nowMs;
-      },
+      now: () => this.#nowMs,
     };
     this.#members = new Members(
       {
@@ -173,7 +168,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   /** Once, before anything else: the log that this engine was given to as its events. */
   attachWal(wal: Wal): void {
     this.#wal = wal;
-    this.#prefetch = new Prefetch(wal, this.#table, this.#deferred);
+    this.#prefetch = new Prefetch(wal, this.#table, this.#rows);
     this.#incoming = new IncomingAppend(wal);
     this.#blocks = new BlockWriter(wal);
     this.#live = new LiveFrames(wal, this.#links);
@@ -185,8 +180,33 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#reads,
       this,
     );
+    this.#lane = new SteadyLane({
+      rows: this.#rows,
+      wal,
+      blocks: this.#blocks,
+      live: this.#live,
+      incoming: this.#incoming,
+      apply: this.#apply,
+      persist: this.#persist,
+      members: this.#members,
+      links: this.#links,
+      replicas: this.#replicas,
+    });
+    this.#inbox = new Inbox(this.#message, {
+      table: this.#table,
+      rows: this.#rows,
+      lane: this.#lane,
+      incoming: this.#incoming,
+      members: this.#members,
+      prefetch: this.#prefetch,
+      wal,
+      counters: this.counters,
+      step: (replica) => this.#step(replica, this.#received),
+      failReplica: (replica, cause) => this.failReplica(replica, cause),
+    });
     this.#desk = new SubmissionDesk(this.#stepper, {
       replicas: this.#replicas,
+      rows: this.#rows,
       wal,
       blocks: this.#blocks,
       live: this.#live,
@@ -201,7 +221,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   attachPeer(peer: Peer): void {
     const link = new PeerLink(peer, this.#links.length, this.#wal, this.counters, this);
-    this.#deferred.addPeer();
     this.#links.push(link);
     this.#linkByNode.set(peer.nodeId, link);
   }
@@ -238,7 +257,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   addReplica(replica: Replica): void {
     this.#table.add(replica);
-    this.#deferred.addReplica(replica.number);
+    this.#rows.addRow(replica.number);
     this.#members.configured(replica);
     this.#showState(replica);
     this.#wheel.file(replica, replica.core.deadlineMs);
@@ -247,8 +266,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   /** Calls back when everything laid so far is durable, or with why it never will be. */
-  whenDurable(done: (error: FlotillaError | null) => void): void {
-    this.#positionWaits.push({ position: this.#wal.position, done });
+  whenDurable(done: PositionDone): void {
+    this.#positionWaits.add(this.#wal.position, done);
     this.wake();
   }
 
@@ -277,7 +296,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.counters.turns++;
     const nowMs = this.#readClock();
     this.#handleLaneChanges();
-    this.#stepPersisted();
+    this.#takePersisted();
     this.#wheel.takeDue(nowMs, (replica) => {
       if (replica.isEnded) return Infinity;
       this.#step(replica, this.#tick);
@@ -311,68 +330,52 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     }
   }
 
-  /** Steps the replicas that await what became durable. */
-  #stepPersisted(): void {
-    if (!this.#deferred.hasDue) return;
-    const due = this.#deferred.takeDue();
-    for (let i = 0; i < due.length; i++) {
-      if (i % prefetchCount === 0) this.#prefetch.numbers(due, i);
-      const replica = this.#replicas[due[i] as number] as Replica;
-      if (this.#deferred.hasWork(replica.number)) this.#step(replica, null);
+  /** Goes on with what became durable. */
+  #takePersisted(): void {
+    const due = this.#persist.takeDue();
+    if (due.isEmpty) return;
+    const { committed, stepped } = due;
+    for (let i = 0; i < committed.length; i++) {
+      if (i % prefetchCount === 0) this.#prefetch.numbers(committed, i);
+      const replica = this.#replicas[committed[i] as number] as Replica;
+      if (!replica.isEnded) this.#lane.committed(replica);
+    }
+    for (let i = 0; i < stepped.length; i++) {
+      if (i % prefetchCount === 0) this.#prefetch.numbers(stepped, i);
+      due.read(i, this.#persisted);
+      this.#step(this.#replicas[stepped[i] as number] as Replica, this.#persisted);
     }
   }
 
   // ── one step ───────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Steps a core for what was deferred and then for `event`, and carries out what it asks for. A broken invariant stops
-   * this replica, not the host.
+   * Steps a core and carries out what it asks for; then it is lent to its row where it is steady. A broken invariant
+   * stops this replica, not the host.
    */
-  #step(replica: Replica, event: CoreEvent | null): void {
-    const { core, number } = replica;
-    const deferred = this.#deferred;
-    if (deferred.hasWork(number)) this.#stepDeferred(replica);
-    if (event !== null && !replica.isEnded) this.#stepNow(replica, event, this.#nowMs);
-    if (replica.isEnded) {
-      deferred.end(number);
-      return;
-    }
-    deferred.noteStep(number, core.pace, core.term, core.commitIndex);
-    if (core.deadlineMs < replica.wheelDueMs) this.#wheel.file(replica, core.deadlineMs);
-  }
-
-  #stepDeferred(replica: Replica): void {
-    const deferred = this.#deferred;
-    const { core, number } = replica;
-    if (deferred.hasAnswers(number)) {
-      const message = this.#late;
-      let nowMs = 0;
-      for (const link of this.#links) {
-        message.clear();
-        const arrivedMs = deferred.nextAnswer(number, link.place, message);
-        if (arrivedMs < 0 || replica.isEnded) continue;
-        message.kind = appendAnswer;
-        message.from = link.peer.nodeId;
-        message.term = core.term;
-        nowMs = Math.max(nowMs, arrivedMs);
-        this.#stepNow(replica, this.#receivedLate, nowMs);
-      }
-    }
-    const event = this.#persisted;
-    if (deferred.nextPersisted(number, event) && !replica.isEnded) {
-      this.#stepNow(replica, event, this.#nowMs);
-    }
-  }
-
-  #stepNow(replica: Replica, event: CoreEvent, nowMs: number): void {
+  #step(replica: Replica, event: CoreEvent): void {
+    if (replica.isEnded) return;
+    const { core } = replica;
     const out = this.#out;
     try {
-      replica.core.step(event, nowMs, out);
+      core.step(event, this.#nowMs, out);
       this.#carryOut(replica, event.kind);
     } catch (error) {
       this.failReplica(replica, error);
     }
     out.clear();
+    if (replica.isEnded) return;
+    core.lend(this.#rows, replica.number);
+    if (core.deadlineMs < replica.wheelDueMs) this.#wheel.file(replica, core.deadlineMs);
+  }
+
+  #proposedSteadily(replica: Replica, count: number, bytes: number): void {
+    try {
+      this.#lane.proposed(replica, count, bytes, this.#nowMs);
+    } catch (error) {
+      this.failReplica(replica, error);
+    }
+    this.wake();
   }
 
   #carryOut(replica: Replica, kind: CoreEvent['kind']): void {
@@ -415,7 +418,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (out.committedTo > 0) {
       wal.noteCommit(replica.slot, out.committedTo);
       // At once, while all that belongs to this group is in the processor's cache.
-      this.#apply.apply(replica);
+      this.#apply.apply(replica, core.commitIndex);
       this.wake();
     }
     if (out.readToken > 0) {
@@ -510,93 +513,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   onFrame(peer: Peer, frame: ReceivedFrame): void {
     if (this.#isStopped || this.#wal.poisoned !== null) return;
-    this.#readClock();
+    const nowMs = this.#readClock();
     this.#handleLaneChanges();
     const link = this.#linkByNode.get(peer.nodeId);
     if (link === undefined) return;
-    const isAppend = frame.kind === frameKinds.append;
-    const bytes = frame.bytes;
-    const end = frame.headsEnd;
-    let at = isAppend ? frame.at + 8 : frame.at;
-    let records = 0;
-    while (at < end) {
-      if (records % prefetchCount === 0) this.#prefetch.records(bytes, at, end, link.place);
-      const recordBytes = messageBytesAt(bytes, at, end);
-      const problem =
-        recordBytes === 0 || (bytes[at] === append) !== isAppend
-          ? 'a frame holds a record that does not belong there'
-          : this.#receive(peer, link.place, frame, at);
-      if (problem !== null) {
-        peer.reject(problem);
-        break;
-      }
-      at += recordBytes;
-      records++;
-    }
-    if (at >= end && records !== frame.records)
-      peer.reject('a frame holds another number of records than it says');
+    this.#inbox.take(link, frame, nowMs);
     this.wake();
-  }
-
-  /** Steps one message; answers what is wrong with it, if it breaks the protocol. */
-  #receive(peer: Peer, place: number, frame: ReceivedFrame, at: number): string | null {
-    const bytes = frame.bytes;
-    const message = this.#message;
-    this.counters.messagesReceived++;
-    if (isHostRecord(bytes, at)) return this.#receiveHostRecord(peer, place, frame, at);
-    if (!readMessage(bytes, at, message)) return 'a message holds a number that cannot be one';
-    const groupId = messageGroupId(bytes, at);
-    const number = this.#table.numberOf(groupId);
-    if (number < 0) {
-      this.counters.unknownGroupMessages++;
-      return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
-    }
-    const isForUs = messageToGeneration(bytes, at) === this.#table.generationOf(number);
-    const isGuarded = this.#table.isGuarded(number);
-    if (message.kind === appendAnswer && isForUs && !isGuarded) {
-      if (this.#deferred.takeAnswer(number, place, message, this.#nowMs)) return null;
-    }
-    const replica = this.#replicas[number] as Replica;
-    const isTrusted = !isGuarded || !isAnswer(message.kind) || this.#members.mayTalk(replica, peer);
-    if (!isForUs || replica.isEnded || !isTrusted) {
-      this.counters.messagesDropped++;
-      return null;
-    }
-    message.from = peer.nodeId;
-    message.to = 0;
-    if (message.kind === append) {
-      if (message.lastIndex > message.prevIndex && this.#wal.pendingBytes > walHeldBytesMax) {
-        // The disk does not keep up. The leader finds the gap by its next empty append.
-        this.counters.messagesDropped++;
-        return null;
-      }
-      const sharedAt = frame.headsEnd + messageSharedAt(bytes, at);
-      const problem = this.#incoming.check(
-        message,
-        groupId,
-        bytes,
-        sharedAt,
-        frame.end,
-        this.#wal.recordBytesMax,
-      );
-      if (problem !== null) {
-        this.counters.messagesDropped++;
-        return problem;
-      }
-    }
-    this.#step(replica, this.#received);
-    const isCampaign = message.kind === preVote || message.kind === vote;
-    if (isCampaign) this.#members.campaigned(replica, peer.nodeId);
-    return null;
-  }
-
-  /** A question or an answer about membership (member-wire.ts). */
-  #receiveHostRecord(peer: Peer, place: number, frame: ReceivedFrame, at: number): string | null {
-    if (frame.kind !== frameKinds.control) {
-      return 'a frame holds a record that does not belong there';
-    }
-    const link = this.#links[place] as PeerLink;
-    return this.#members.receive(link, peer, frame.bytes, at);
   }
 
   onLaneUp(peer: Peer, lane: Lane): void {
@@ -656,14 +578,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   #releaseUpTo(position: number): void {
     for (const link of this.#links) link.release(position);
-    this.#persist.durable(position, this.#deferred);
-    if (this.#deferred.hasDue) this.wake();
-    while (this.#positionWaits.length > 0) {
-      const wait = this.#positionWaits[0] as PositionWait;
-      if (wait.position > position) break;
-      this.#positionWaits.shift();
-      wait.done(null);
-    }
+    if (this.#persist.durable(position)) this.wake();
+    this.#positionWaits.durable(position);
   }
 
   /** Entries that the log was to write again are damaged: that replica stops, the others are not concerned. */
@@ -739,8 +655,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     }
     this.#desk.refuseAll(status);
     const ended = error ?? new FlotillaError('CLOSED', 'the host is closed');
-    for (const wait of this.#positionWaits) wait.done(ended);
-    this.#positionWaits = [];
+    this.#positionWaits.fail(ended);
     this.#deliver();
   }
 
@@ -751,7 +666,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#members.desk.refuse(replica, status);
     replica.isEnded = true;
     replica.endStatus = status;
-    this.#deferred.end(replica.number);
+    replica.core.reclaim();
     this.#wheel.remove(replica);
     this.wake();
   }

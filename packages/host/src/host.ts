@@ -121,6 +121,7 @@ export class Host {
       nodeId: options.nodeId,
       clock: world.clock,
       calls,
+      windowLimits: numbers,
       instanceOf: (nodeId) => instances.get(nodeId) ?? 0,
       onRemoved: ({ core, generation, groupId }) => {
         const { term, votedFor, votedGeneration } = core;

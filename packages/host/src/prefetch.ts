@@ -4,19 +4,12 @@
 // lets the processor wait for all of them at once. Nothing depends on what is read; callers ask every `prefetchCount`
 // replicas.
 
-import { RaftCore } from '@flotilla/core';
+import { RaftCore, type SteadyRows } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import type { StateMachine } from './api.ts';
-import type { DeferredSteps } from './deferred-steps.ts';
 import type { Replica } from './replica.ts';
 import type { ReplicaTable } from './replica-table.ts';
-import {
-  answerIndex,
-  isAppendAnswer,
-  messageBytesAt,
-  messageGroupId,
-  messageTerm,
-} from './wire.ts';
+import { answerIndex, isAppendAnswer, messageBytesAt, messageGroupId } from './wire.ts';
 
 /** Replicas whose memory is fetched together. */
 export const prefetchCount = 32;
@@ -26,18 +19,19 @@ export class Prefetch {
   sum = 0;
   readonly #wal: Wal;
   readonly #table: ReplicaTable;
-  readonly #deferred: DeferredSteps;
+  readonly #rows: SteadyRows;
   // What was found on one level of memory and is asked for on the next.
+  readonly #numbers: number[] = [];
   readonly #found: Replica[] = [];
   readonly #cores: RaftCore[] = [];
   readonly #slots: number[] = [];
   readonly #waits: (readonly number[])[] = [];
   readonly #machines: StateMachine[] = [];
 
-  constructor(wal: Wal, table: ReplicaTable, deferred: DeferredSteps) {
+  constructor(wal: Wal, table: ReplicaTable, rows: SteadyRows) {
     this.#wal = wal;
     this.#table = table;
-    this.#deferred = deferred;
+    this.#rows = rows;
   }
 
   /** What the steps of the replicas from `from` on need (RaftCore.touch). */
@@ -59,22 +53,38 @@ export class Prefetch {
     this.#touch(count);
   }
 
-  /** The same for the replicas that the next records of a frame from the peer at `place` are for. */
-  records(bytes: Uint8Array, from: number, end: number, place: number): void {
+  /** The same for the replicas that the next records of a frame from the peer are for. */
+  records(bytes: Uint8Array, from: number, end: number): void {
     const { all } = this.#table;
     let count = 0;
+    let records = 0;
+    let sum = 0;
     let at = from;
     for (let i = 0; i < prefetchCount && at < end; i++) {
       const recordBytes = messageBytesAt(bytes, at, end);
       if (recordBytes === 0) break;
       const number = this.#table.numberOf(messageGroupId(bytes, at));
-      const isDeferred =
-        isAppendAnswer(bytes, at) &&
-        this.#deferred.canTakeAnswer(number, place, messageTerm(bytes, at), answerIndex(bytes, at));
-      if (number >= 0 && !isDeferred) this.#found[count++] = all[number] as Replica;
+      this.#numbers[i] = number;
+      if (number >= 0) sum += this.#rows.touch(number);
+      records++;
       at += recordBytes;
     }
+    this.sum = sum;
+    at = from;
+    for (let i = 0; i < records; i++) {
+      const number = this.#numbers[i] as number;
+      const isCore =
+        number >= 0 &&
+        (!isAppendAnswer(bytes, at) || this.#needsReplica(number, answerIndex(bytes, at)));
+      if (isCore) this.#found[count++] = all[number] as Replica;
+      at += messageBytesAt(bytes, at, end);
+    }
     this.#touch(count);
+  }
+
+  /** Whether an answer for `index` needs more than the replica's row. */
+  #needsReplica(number: number, index: number): boolean {
+    return !this.#rows.isLeader(number) || this.#rows.commitsWith(number, index);
   }
 
   #touch(count: number): void {
@@ -83,9 +93,11 @@ export class Prefetch {
     const waits = this.#waits;
     const machines = this.#machines;
     let sum = 0;
+    let stepped = 0;
+    for (let i = 0; i < count; i++) sum += this.#rows.touch((this.#found[i] as Replica).number);
     for (let i = 0; i < count; i++) {
       const replica = this.#found[i] as Replica;
-      cores[i] = replica.core;
+      if (!this.#rows.isLent(replica.number)) cores[stepped++] = replica.core;
       slots[i] = replica.slot;
       waits[i] = replica.waits;
       machines[i] = replica.stateMachine;
@@ -97,6 +109,6 @@ export class Prefetch {
       sum += replica.groupId + replica.wheelDueMs;
       if ((machines[i] as StateMachine).close !== undefined) sum++;
     }
-    this.sum = sum + RaftCore.touch(cores, count) + this.#wal.touch(slots, count);
+    this.sum = sum + RaftCore.touch(cores, stepped) + this.#wal.touch(slots, count);
   }
 }

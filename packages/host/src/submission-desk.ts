@@ -1,7 +1,7 @@
 // The calls of a host's groups as they come out of the port: commands become blocks in the log, reads join a round,
 // campaigns are stepped. What cannot be taken is refused with a status that says whether anything may have happened.
 
-import type { CoreEvent } from '@flotilla/core';
+import type { CoreEvent, SteadyRows } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import type { BlockWriter } from './block-writer.ts';
 import type { LiveFrames } from './live-frames.ts';
@@ -31,8 +31,10 @@ const walFull = statusOf('WAL_FULL');
 
 export interface Stepper {
   step(replica: Replica, event: CoreEvent): void;
+  /** A steady leader has laid `count` commands of `bytes` bytes behind its last entry. */
+  proposed(replica: Replica, count: number, bytes: number): void;
   /** The time that steps take now. */
-  readonly nowMs: number;
+  now(): number;
   /** A turn should come. */
   wake(): void;
 }
@@ -44,6 +46,7 @@ export class SubmissionDesk {
   readonly #stepper: Stepper;
   /** By handle number. */
   readonly #replicas: readonly Replica[];
+  readonly #rows: SteadyRows;
   readonly #wal: Wal;
   readonly #blocks: BlockWriter;
   readonly #live: LiveFrames;
@@ -67,6 +70,7 @@ export class SubmissionDesk {
     stepper: Stepper,
     parts: {
       readonly replicas: readonly Replica[];
+      readonly rows: SteadyRows;
       readonly wal: Wal;
       readonly blocks: BlockWriter;
       readonly live: LiveFrames;
@@ -80,6 +84,7 @@ export class SubmissionDesk {
   ) {
     this.#stepper = stepper;
     this.#replicas = parts.replicas;
+    this.#rows = parts.rows;
     this.#wal = parts.wal;
     this.#blocks = parts.blocks;
     this.#live = parts.live;
@@ -157,6 +162,7 @@ export class SubmissionDesk {
 
   /** Seals the commands that arrived for a group into blocks and steps its core; what is over its share waits a turn. */
   #propose(replica: Replica, batch: SubmissionBatch): void {
+    if (this.#proposeSteady(replica, batch)) return;
     const core = replica.core;
     const isLeader = core.role === 'leader';
     const wal = this.#wal;
@@ -197,6 +203,36 @@ export class SubmissionDesk {
     this.#proposed.count = written;
     this.#proposed.bytes = this.#blocks.payloadBytes;
     this.#stepper.step(replica, this.#proposed);
+  }
+
+  /** The same where nothing but replication is under way. */
+  #proposeSteady(replica: Replica, batch: SubmissionBatch): boolean {
+    const rows = this.#rows;
+    const wal = this.#wal;
+    const { number } = replica;
+    const isPlain =
+      rows.canPropose(number) &&
+      replica.cutTerm === 0 &&
+      !replica.isEnded &&
+      !wal.isFull &&
+      (wal.fullGroups === 0 || !wal.isGroupFull(replica.slot));
+    if (!isPlain) return false;
+    const head = replica.chainHead;
+    replica.chainHead = -1;
+    replica.chainTail = -1;
+    this.#live.makeRoom(batch.lengths[head] as number);
+    const blocks = this.#blocks;
+    const term = rows.term(number);
+    const first = rows.lastIndex(number) + 1;
+    const written = blocks.writeChain(replica, batch, head, first, term, groupShareBytes);
+    this.#live.extend(blocks);
+    for (let rest = blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
+      this.open.addFrom(batch, rest);
+    }
+    if (blocks.isRunCut) replica.cutTerm = term;
+    this.#counters.proposalsTaken += written;
+    this.#stepper.proposed(replica, written, blocks.payloadBytes);
+    return true;
   }
 
   /**
@@ -254,7 +290,7 @@ export class SubmissionDesk {
     }
     replica.leaseReads = null;
     replica.followerReads = null;
-    if (leaseReads !== null && core.hasLease(this.#stepper.nowMs)) {
+    if (leaseReads !== null && core.hasLease(this.#stepper.now())) {
       reads.ready(replica, leaseReads, core.commitIndex);
     } else if (leaseReads !== null) {
       replica.readsArrived.push(...leaseReads);

@@ -123,9 +123,6 @@ export function messageGroupId(bytes: Uint8Array, at: number): number {
 export function messageToGeneration(bytes: Uint8Array, at: number): number {
   return u32At(bytes, at + toGenerationAt);
 }
-export function messageTerm(bytes: Uint8Array, at: number): number {
-  return u64At(bytes, at + termAt);
-}
 export function isAppendAnswer(bytes: Uint8Array, at: number): boolean {
   return bytes[at] === messageKinds.appendAnswer;
 }
