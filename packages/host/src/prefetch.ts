@@ -106,7 +106,6 @@ export class Prefetch {
     for (let i = 0; i < count; i++) {
       const replica = this.#found[i] as Replica;
       sum += (waits[i] as readonly number[])[replica.waitsAt] ?? 0;
-      sum += replica.groupId + replica.wheelDueMs;
       if ((machines[i] as StateMachine).close !== undefined) sum++;
     }
     this.sum = sum + RaftCore.touch(cores, stepped) + this.#wal.touch(slots, count);

@@ -17,52 +17,17 @@ export interface ReadWait {
 }
 
 export class Replica implements WheelItem {
-  readonly core: RaftCore;
-  readonly groupId: number;
-  readonly generation: number;
-  /** Handle number: its place in the engine's table. */
-  readonly number: number;
-  /** Slot in the log. */
-  readonly slot: number;
-  /** Replaced by one that does nothing when the replica has ended for good. */
-  stateMachine: StateMachine;
-  readonly view: GroupView;
-
-  wheelDueMs: number = Infinity;
-  wheelSlot = -1;
-  appliedIndex: number;
-  /** A record that apply() needs is being read from disk. */
-  isLoading = false;
-  isQueuedToApply = false;
-  // Its place in the turn of the persist queue that it was noted in last.
-  persistTurn = 0;
-  persistPlace = 0;
-  wasLeader = false;
-  /** An operator was told that an entry of it fits no frame. */
-  isTooLargeTold = false;
-  /** A proposeMany was cut after a part was laid in this term; the rest may only follow in the same one. 0 = none. */
-  cutTerm = 0;
-  /** It stopped for good: nothing is stepped or applied any more. */
-  isFailed = false;
-  /** That it exists is durable. */
-  isDurable = false;
-  /** It has left the log but for its tombstone. */
-  isRemoved = false;
-  /** Failed, removed, or its host is closed. */
-  isEnded = false;
-  /** Then: the status with which its calls are refused. */
-  endStatus = 0;
-  /** Some member's data directory is named by the configuration: what comes from or goes to another one is dropped. */
-  namesInstances = false;
-  /** The configuration that counts is known to be committed, and whoever wants to know that was told. */
-  isConfigurationSettled = false;
-  /** An operator was told that a follower needs a snapshot. */
-  isSnapshotTold = false;
+  // What every proposal and commit of a steady group needs stands first, in neighbouring memory.
 
   // Submissions of this turn, a chain through the batch.
   chainHead = -1;
   chainTail = -1;
-
+  /** Handle number: its place in the engine's table. */
+  readonly number: number;
+  /** Slot in the log. */
+  readonly slot: number;
+  readonly groupId: number;
+  readonly generation: number;
   /**
    * Tickets of the entries that this leader appended and has not applied: ticket `waits[waitsAt + i]` belongs to index
    * `waitsFirst + i`, up to waitsEnd. Dense, because a leader appends without gaps; the array is kept and refilled.
@@ -71,6 +36,47 @@ export class Replica implements WheelItem {
   waitsAt = 0;
   waitsEnd = 0;
   waitsFirst = 0;
+  appliedIndex: number;
+  /** Replaced by one that does nothing when the replica has ended for good. */
+  stateMachine: StateMachine;
+  /** Reads that wait for an index to be applied. */
+  readsConfirmed: ReadWait[] = [];
+  /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
+  queuedAppends = 0;
+  /** A proposeMany was cut after a part was laid in this term; the rest may only follow in the same one. 0 = none. */
+  cutTerm = 0;
+  /** Failed, removed, or its host is closed. */
+  isEnded = false;
+  /** A record that apply() needs is being read from disk. */
+  isLoading = false;
+  /** Some member's data directory is named by the configuration: what comes from or goes to another one is dropped. */
+  namesInstances = false;
+  readonly core: RaftCore;
+
+  // What steps, timers, reads and trouble need.
+
+  readonly view: GroupView;
+  wheelDueMs: number = Infinity;
+  wheelSlot = -1;
+  isQueuedToApply = false;
+  // Its place in the turn of the persist queue that it was noted in last.
+  persistTurn = 0;
+  persistPlace = 0;
+  wasLeader = false;
+  /** An operator was told that an entry of it fits no frame. */
+  isTooLargeTold = false;
+  /** It stopped for good: nothing is stepped or applied any more. */
+  isFailed = false;
+  /** That it exists is durable. */
+  isDurable = false;
+  /** It has left the log but for its tombstone. */
+  isRemoved = false;
+  /** Then: the status with which its calls are refused. */
+  endStatus = 0;
+  /** The configuration that counts is known to be committed, and whoever wants to know that was told. */
+  isConfigurationSettled = false;
+  /** An operator was told that a follower needs a snapshot. */
+  isSnapshotTold = false;
   /** It stands in the list of replicas with reads that arrived in this turn. */
   isReading = false;
   /** Tickets of linearizable reads that arrived in this turn, and of those that name another way; null = none yet. */
@@ -79,11 +85,6 @@ export class Replica implements WheelItem {
   followerReads: number[] | null = null;
   /** Reads whose round is not confirmed, in order of token. */
   reads: ReadWait[] = [];
-  /** Reads that wait for an index to be applied. */
-  readsConfirmed: ReadWait[] = [];
-
-  /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
-  queuedAppends = 0;
 
   constructor(
     core: RaftCore,
