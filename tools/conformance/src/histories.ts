@@ -36,6 +36,10 @@ export interface HistoryResult extends FileResult {
   readonly ms: number;
 }
 
+/** A history that takes longer is timed again, and its best time counts: other processes take theirs out of any. */
+const surelyQuickMs = 20;
+const timingsMax = 3;
+
 /** Throws DataError. `nowMs` is any clock: it only tells how long it took. */
 export function checkHistory(
   file: string,
@@ -46,14 +50,27 @@ export function checkHistory(
   if (expected === null) {
     throw new DataError(file, 0, 'no verdict known: name it NAME-ok or NAME-bad, or list it');
   }
-  const startMs = nowMs();
-  const checked: Linearizability<unknown, unknown> = file.endsWith('.log')
-    ? checkLinearizable(registerModel(), readRegisterLog(file, text))
-    : checkLinearizable(textModel(), readTextHistory(file, text));
-  const ms = nowMs() - startMs;
+  const first = timed(file, text, nowMs);
+  const { checked } = first;
+  let { ms } = first;
+  for (let i = 1; i < timingsMax && ms > surelyQuickMs && ms < 10 * surelyQuickMs; i++) {
+    ms = Math.min(ms, timed(file, text, nowMs).ms);
+  }
   const tally = new Tally();
   const { verdict, steps } = checked;
   tally.count(file, 1, verdict === expected ? null : `${verdict}, where ${expected} is right`);
   const note = `${verdict} after ${steps} steps, ${ms.toFixed(1)} ms`;
   return { ...tally.result(note), isUnknown: verdict === 'unknown', ms };
+}
+
+function timed(
+  file: string,
+  text: string,
+  nowMs: () => number,
+): { checked: Linearizability<unknown, unknown>; ms: number } {
+  const startMs = nowMs();
+  const checked: Linearizability<unknown, unknown> = file.endsWith('.log')
+    ? checkLinearizable(registerModel(), readRegisterLog(file, text))
+    : checkLinearizable(textModel(), readTextHistory(file, text));
+  return { checked, ms: nowMs() - startMs };
 }
