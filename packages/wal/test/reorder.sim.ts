@@ -1,0 +1,194 @@
+// What a disk may do with operations that were not synced when the power went: keep those up to any one of them, or all but
+// any one. One script of a log (creation, several groups in a batch, conflicting entries, rotations, giving up, cleaning,
+// a tombstone) is stopped at each of its disk operations and then cut in each of these ways.
+//
+// WAL_EVERY_CUT=1 takes every operation; without it every few.
+
+import { crashAfterOrder, crashWithout, type CrashPolicy, loseEverything } from '@flotilla/testkit';
+import { describe, expect, it } from 'vitest';
+import { payloadIn } from './harness.ts';
+import { append, openGroup, SimLogHost, type SimLog } from './sim-harness.ts';
+
+const isFull = process.env.WAL_EVERY_CUT === '1';
+
+/** What a log holds: the payloads of each group, or `gone` for a tombstone. */
+type Image = Readonly<Record<number, readonly string[] | 'gone'>>;
+
+/** A state the stream went through, and where it ended then. */
+interface Moment {
+  readonly position: number;
+  readonly image: Image;
+}
+
+/** Runs the script until the disk stops (or to its end); answers the moments and how many of them were acknowledged. */
+function runScript(host: SimLogHost): { readonly moments: Moment[]; readonly acked: number } {
+  const moments: Moment[] = [{ position: 0, image: {} }];
+  let acked = 0;
+  const image: Record<number, readonly string[] | 'gone'> = {};
+  let log: SimLog;
+  try {
+    log = host.open();
+  } catch (error) {
+    if (!host.disk.isStopped) throw error;
+    return { moments, acked };
+  }
+  const note = (): void => {
+    moments.push({ position: log.wal.position, image: { ...image } });
+  };
+  const turn = (): void => {
+    log.wal.endTurn();
+    host.runMs(20);
+    const durable = log.wal.durablePosition;
+    acked = moments.findLastIndex((moment) => moment.position <= durable);
+  };
+  const slots = new Map<number, number>();
+  for (const groupId of [1, 2, 3]) {
+    slots.set(groupId, log.wal.openGroup(groupId, 1, groupId, new Uint8Array(8)));
+    image[groupId] = [];
+    note();
+    log.wal.layHardState(slots.get(groupId) as number, 9, noVote, 0);
+  }
+  const lay = (groupId: number, first: number, texts: readonly string[]): void => {
+    append(log, slots.get(groupId) as number, first, texts, 2);
+    image[groupId] = [...(image[groupId] as readonly string[]).slice(0, first - 1), ...texts];
+    note();
+  };
+  lay(1, 1, ['a1', 'a2', 'a3', 'a4', 'a5']);
+  turn();
+  // A conflict that leaves less than there was, in a batch with other groups.
+  lay(2, 1, ['b1']);
+  lay(1, 3, ['A3']);
+  turn();
+  log.wal.removeGroup(slots.get(2) as number);
+  image[2] = 'gone';
+  note();
+  turn();
+  // Bursts of all groups over several rotations; what the first segments hold is written again, and they are used again.
+  const big = 'x'.repeat(9000);
+  for (let index = 1; log.wal.counters.segmentsRecycled < 1 && index < 90; index++) {
+    if (host.disk.isStopped) break;
+    lay(3, index, [`c${index}${big}`]);
+    if (index % 7 === 0) lay(1, index / 7 + 3, [`A${index / 7 + 3}`]);
+    log.wal.noteCommit(slots.get(3) as number, index);
+    turn();
+  }
+  return { moments, acked };
+}
+
+const noVote = { nodeId: 0, generation: 0, instance: 0 };
+
+function imageOf(host: SimLogHost, log: SimLog): Image {
+  const image: Record<number, readonly string[] | 'gone'> = {};
+  for (const group of log.wal.recoveredGroups()) {
+    const texts: string[] = [];
+    for (let index = group.firstIndex; index <= group.lastIndex; index++) {
+      let text: string | null = null;
+      log.wal.load(group.slot, index, (error, ref) => {
+        if (error !== null) throw error;
+        text = payloadIn(ref, index);
+      });
+      host.run(() => text !== null);
+      texts.push(text as unknown as string);
+    }
+    image[group.groupId] = group.isRemoved ? 'gone' : texts;
+  }
+  return image;
+}
+
+/** Stops the script at its n-th operation, cuts as told, and holds what opens against the moments. False behind its end. */
+function cut(n: number, choose: (host: SimLogHost) => CrashPolicy | null): boolean {
+  const host = new SimLogHost(5);
+  host.start();
+  host.disk.crashAfter(n);
+  const { moments, acked } = runScript(host);
+  if (!host.disk.isStopped) return false;
+  const policy = choose(host);
+  if (policy === null) return true;
+  host.powerCut(policy);
+  const log = host.open();
+  const found = JSON.stringify(imageOf(host, log));
+  const allowed = moments.slice(acked).map((moment) => JSON.stringify(moment.image));
+  expect(allowed.includes(found), `operation ${n}, ${acked} acked: ${found.slice(0, 300)}`).toBe(
+    true,
+  );
+  return true;
+}
+
+describe('what was not synced when the power went', () => {
+  it('WF29: any prefix of it, and all but any one of it, leaves a log that holds all that was acknowledged', () => {
+    let cuts = 0;
+    for (let n = 1; ; n += isFull ? 1 : 5) {
+      let pending = 0;
+      const isThere = cut(n, (host) => {
+        pending = host.disk.pendingOrders().length;
+        return loseEverything;
+      });
+      if (!isThere) break;
+      cuts++;
+      for (let i = 0; i < pending; i++) {
+        for (const policy of [crashAfterOrder, crashWithout]) {
+          cut(n, (host) => policy(host.disk.pendingOrders()[i]?.order ?? 0));
+          cuts++;
+        }
+      }
+    }
+    expect(cuts).toBeGreaterThan(isFull ? 1000 : 200);
+  }, 600_000);
+
+  it('WF56: a conflicting, shorter run of entries is there as a whole or not at all, wherever the power goes', () => {
+    const host = new SimLogHost(3);
+    const first = host.open();
+    const slot = openGroup(first, 1);
+    append(first, slot, 1, ['old 1', 'old 2', 'old 3', 'old 4', 'old 5']);
+    host.sync(first);
+    host.close(first);
+    const seen = new Set<string>();
+    for (let n = 1; n < 60; n++) {
+      for (const seed of [1, 2, 3]) {
+        const fork = host.fork(n * 10 + seed);
+        const log = fork.open();
+        fork.disk.crashAfter(n);
+        append(log, 0, 3, ['new 3'], 2);
+        const position = log.wal.endTurn();
+        fork.runMs(30);
+        const isAcked = log.wal.durablePosition >= position;
+        fork.powerCut();
+        const again = fork.open();
+        const found = imageOf(fork, again)[1] as readonly string[];
+        const text = found.join();
+        seen.add(text);
+        if (isAcked) expect(text).toBe('old 1,old 2,new 3');
+        else expect(['old 1,old 2,new 3', 'old 1,old 2,old 3,old 4,old 5']).toContain(text);
+      }
+    }
+    expect(seen.size).toBe(2);
+  });
+
+  it('WF60: a power cut in a burst of many groups over a rotation keeps every group that was acknowledged', () => {
+    let rotations = 0;
+    for (let n = 1; n < 120; n += isFull ? 1 : 3) {
+      const host = new SimLogHost(n);
+      const log = host.open();
+      const slots = Array.from({ length: 20 }, (_, i) => openGroup(log, i + 1));
+      host.sync(log);
+      const text = 'z'.repeat(900);
+      const acked = slots.map(() => 0);
+      host.disk.crashAfter(n);
+      for (let index = 1; index <= 12 && !host.disk.isStopped; index++) {
+        for (const slot of slots) append(log, slot, index, [`${slot} ${index} ${text}`]);
+        const position = log.wal.endTurn();
+        host.runMs(30);
+        if (log.wal.durablePosition >= position) acked.fill(index);
+      }
+      rotations += log.wal.counters.rotations;
+      host.powerCut();
+      const image = imageOf(host, host.open());
+      for (let i = 0; i < slots.length; i++) {
+        const found = image[i + 1] as readonly string[];
+        expect(found.length).toBeGreaterThanOrEqual(acked[i] as number);
+        found.forEach((each, at) => expect(each).toBe(`${slots[i]} ${at + 1} ${text}`));
+      }
+    }
+    expect(rotations).toBeGreaterThan(5);
+  });
+});
