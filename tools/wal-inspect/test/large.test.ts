@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { crc32, putU32 } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import {
@@ -19,6 +21,7 @@ const roomy = {
   entryBytesMax: 24 * mib,
   cacheBytes: 8 * mib,
 };
+const program = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const first = '0000000000000001.seg';
 
 /** One batch of 31 MiB: a thousand small records, an entry of 20 MiB in the middle, and 180 records of 60 KiB. */
@@ -135,4 +138,48 @@ describe('a batch too large to be held at once', () => {
       });
     }
   });
+
+  it.runIf(process.platform === 'linux')(
+    'takes at most 64 MiB above an empty process, whichever command reads it',
+    {
+      timeout: 120_000,
+    },
+    async () => {
+      const { directory, log } = await largeBatch();
+      await log.close();
+      const empty = peakMiB(['-e', '0']);
+      expect(empty).toBeGreaterThan(10);
+      for (const argv of [
+        ['verify', '--index'],
+        ['explain'],
+        ['ls'],
+        ['groups'],
+        ['stats'],
+        ['dump', '--payload', 'hex'],
+        ['export'],
+        ['entry', '7', '1001', '--payload', 'utf8'],
+        ['hexdump', '1:4000'],
+      ]) {
+        const [command = '', ...rest] = argv;
+        const above = peakMiB([program, command, directory, ...rest]) - empty;
+        expect([command, above < 64 || above]).toEqual([command, true]);
+      }
+    },
+  );
 });
+
+/** Peak resident memory of a Node process that ends well. */
+function peakMiB(argv: readonly string[]): number {
+  // Not maxRSS, which begins with that of the process it was started from.
+  const tell =
+    'import fs from "node:fs";process.on("exit",()=>' +
+    'process._rawDebug(/VmHWM:\\s*(\\d+)/.exec(fs.readFileSync("/proc/self/status","latin1"))[1]))';
+  const preload = `data:text/javascript,${encodeURIComponent(tell)}`;
+  const { status, stderr } = spawnSync(process.execPath, ['--import', preload, ...argv], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: 60_000,
+  });
+  expect([argv[1], status]).toEqual([argv[1], 0]);
+  return Number(stderr.trim().split('\n').at(-1)) / 1024;
+}

@@ -9,6 +9,7 @@ import {
   pageBytes,
   pathIn,
   segmentName,
+  wholeBatchBytesMax,
 } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
 import { batchFields, type Field, fieldRows, segmentHeaderFields } from '../layout.ts';
@@ -37,7 +38,9 @@ export async function hexdump(job: Job): Promise<number> {
     await lookAt(job, {
       onBatch: (segment, batch) => {
         const isInside = batch.offset <= offset && offset < batch.offset + batch.length;
-        if (segment.segId === place.segId && isInside) start = batch.offset;
+        if (segment.segId !== place.segId || !isInside) return;
+        // Of a batch that is not held at once the page is shown alone.
+        if (batch.length <= wholeBatchBytesMax) start = batch.offset;
       },
     });
   }
@@ -49,7 +52,7 @@ export async function hexdump(job: Job): Promise<number> {
     const { bodyLen } = batchHeaderAt(head, 0);
     // A length that cannot be shows the page alone.
     const wanted = alignUp(batchHeaderBytes + Math.min(bodyLen, batchBodyBytesMax), pageBytes);
-    const upTo = bodyLen > batchBodyBytesMax ? pageBytes : Math.min(wanted, fileBytes - start);
+    const upTo = wanted > wholeBatchBytesMax ? pageBytes : Math.min(wanted, fileBytes - start);
     const batch = await readAt(disk, file, start, upTo);
     return { bytes: batch, fields: batchFields(batch, bodyLen) };
   });
