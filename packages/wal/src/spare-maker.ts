@@ -159,11 +159,14 @@ export class SpareMaker {
 
   /** The file that was being made is whole: the spare, or else the reserve. */
   #takeIn(spare: Spare): void {
-    if (this.#waiting !== null || this.#ready.length === 0) {
+    // Files of given-up segments may have come while this one was made: it is one more then, and none is made next time.
+    const isKept = !this.#lacksReserve && this.#ready.length < sparesMax;
+    if (this.#waiting !== null || this.#ready.length === 0 || isKept) {
       this.#isMaking = false;
       this.#hand(spare);
       return this.want();
     }
+    if (!this.#lacksReserve) return this.#discard(spare, true);
     const { disk } = this.#world;
     const path = pathIn(this.#plan.directory, reserveName);
     disk.close(spare.file, () =>
