@@ -286,6 +286,35 @@ describe('a replica that was removed while it was away', () => {
   });
 });
 
+describe('a replica that ends while its log is being read for a follower', () => {
+  it('takes nobody with it: the host goes on, and its other groups serve', async () => {
+    const hosts = new SimHosts(3);
+    await hosts.openAll({ cacheBytes: 1 << 20, segmentBytes: 8 << 20, entryBytesMax: 64 << 10 });
+    for (const groupId of [1, 2]) {
+      await hosts.createGroup(groupId);
+      await hosts.lead(1, groupId);
+    }
+    hosts.machine(3).pause();
+    for (let i = 0; i < 64; i++) {
+      const written = group(hosts, 1).propose(new Uint8Array(60 << 10));
+      await hosts.settle(written);
+    }
+    hosts.machine(1).disk.slowness = 50;
+    hosts.machine(3).resume();
+    const isReading = (): boolean => (hosts.host(1).metrics()['catchUpBytes'] as number) > 0;
+    await hosts.until(isReading, 'the leader reads its log back', 60_000);
+    const removed = new Outcome(hosts.host(1).removeGroup(1));
+    await hosts.until(() => removed.isSettled, 'it has given its replica up', 60_000);
+    expect(removed.state).toBe('done');
+    hosts.machine(1).disk.slowness = 1;
+    await hosts.runMs(2000);
+    expect(hosts.host(1).metrics()).toMatchObject({ groups: 1, catchUpBytes: 0 });
+    const other = hosts.host(1).group(2);
+    if (other?.isLeader !== true) await hosts.lead(1, 2);
+    await hosts.settle(other?.propose(bytes) as Promise<unknown>);
+  });
+});
+
 describe('a replica that is ready to join', () => {
   it('holds nothing yet: one that was named before is not added again under its old generation', async () => {
     const hosts = await start(4, [1, 2, 3]);

@@ -2,6 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import type { RaftGroup, ReadConsistency } from '../src/index.ts';
+import { CompletionBatch, statusOf } from '../src/port.ts';
+import { ReadDesk } from '../src/read-desk.ts';
+import type { Replica } from '../src/replica.ts';
 import { CountingMachine, Outcome, SimHosts } from './sim-hosts.ts';
 
 const bytes = new Uint8Array(8);
@@ -80,6 +83,27 @@ describe('a follower read', () => {
     expect(machines[0]?.commands).toBe(1);
     // By name only: what this replica has, however old.
     await expect(read(hosts, 1, 'stale')).resolves.toBeGreaterThan(0);
+  });
+});
+
+describe('a read that a follower was given an index for', () => {
+  it('is refused within its patience where that index never comes: the replica may have been left out since', async () => {
+    const { world } = new SimHosts(1);
+    const { clock } = world.host('n1').start();
+    const completions = new CompletionBatch();
+    const desk = new ReadDesk(completions, clock, () => {});
+    const core = { role: 'follower', leader: 2 };
+    const replica = {
+      ...{ core, appliedIndex: 3, reads: [], readsConfirmed: [], readsArrived: [7] },
+      ...{ leaseReads: null, followerReads: null },
+    } as unknown as Replica;
+    desk.join(replica, 1);
+    desk.confirm(replica, 1, 9);
+    expect([completions.count, replica.readsConfirmed.length]).toEqual([0, 1]);
+    await world.kernel.runAsync(null, { untilUs: world.kernel.nowUs + 6_000_000 });
+    expect([completions.count, completions.tickets[0]]).toEqual([1, 7]);
+    expect(completions.statuses[0]).toBe(statusOf('NOT_LEADER'));
+    expect(replica.readsConfirmed).toEqual([]);
   });
 });
 
