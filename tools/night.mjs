@@ -67,6 +67,20 @@ const entries = [
     args: [vitest, 'run', '--project', 'unit', 'packages/wal/test/damage.sim.ts'],
   },
   {
+    name: 'log-bits',
+    does: 'each single bit of batches, segment headers and STORE flipped; each operation of a script cut in each way',
+    env: { WAL_EVERY_BIT: '1', WAL_EVERY_CUT: '1' },
+    args: [
+      vitest,
+      'run',
+      '--project',
+      'unit',
+      ...['tail.test.ts', 'directory.test.ts', 'reorder.sim.ts'].map(
+        (file) => `packages/wal/test/${file}`,
+      ),
+    ],
+  },
+  {
     name: 'inspect-damage',
     does: 'the command line of wal-inspect on 500 damaged images',
     env: { WAL_INSPECT_IMAGES: '500' },

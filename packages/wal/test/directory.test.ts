@@ -3,6 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { segmentName } from '../src/format.ts';
 import { append, directory, lastIndexes, openGroup, SimLogHost, storeWith } from './sim-harness.ts';
 
+/** Every so many bits; each one with WAL_EVERY_BIT=1. */
+const stride = (bits: number): number => (process.env.WAL_EVERY_BIT === '1' ? 1 : bits);
+
 const store = `${directory}/STORE`;
 const segment = (id: number): string => `${directory}/${segmentName(id)}`;
 
@@ -33,7 +36,7 @@ describe('segment headers and names', () => {
   it('WF5: any flipped bit of a header, of a sealed and of the active segment, refuses', () => {
     const host = longStore();
     for (const id of [1, 2, 4]) {
-      for (let bit = 0; bit < 128 * 8; bit += id === 2 ? 1 : 13) {
+      for (let bit = 0; bit < 128 * 8; bit += id === 2 ? 1 : stride(13)) {
         host.disk.surgery.flipBit(segment(id), bit);
         const error = host.refusal();
         expect([bit, error.details.reason]).toEqual([bit, 'E_SEG_HEADER']);
@@ -184,7 +187,7 @@ describe('STORE', () => {
     const closed = storeWith(4, { closed: true }).host;
     let opened = 0;
     for (const slot of [0, 1]) {
-      for (let bit = 0; bit < 256 * 8; bit += 11) {
+      for (let bit = 0; bit < 256 * 8; bit += stride(11)) {
         const host = closed.fork();
         host.disk.surgery.flipBit(store, slot * 4096 * 8 + bit);
         const log = host.tryOpen();

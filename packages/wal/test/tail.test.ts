@@ -1,4 +1,4 @@
-import { alignUp, crc32, putU32, putU64, u32At } from '@flotilla/codec';
+import { alignUp, crc32, payloadCodecs, putU32, putU64, tableSlot, u32At } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../src/format.ts';
 import {
@@ -12,6 +12,9 @@ import {
 } from './sim-harness.ts';
 
 const reasonOf = (host: SimLogHost, options = {}): unknown => host.refusal(options).details.reason;
+
+/** Every so many bits; each one with WAL_EVERY_BIT=1. */
+const stride = (bits: number): number => (process.env.WAL_EVERY_BIT === '1' ? 1 : bits);
 
 /** Flips a bit of the file, runs `check`, and flips it back. */
 function withFlip(host: SimLogHost, path: string, bit: number, check: () => void): void {
@@ -45,7 +48,7 @@ describe('a flipped bit', () => {
   it('WF2: in the body of a batch that is not the last refuses and names page, batch and evidence', () => {
     const { host, batches } = storeWith(4);
     const { path, offset, length } = batches[1] as Built['batches'][number];
-    for (let bit = 64 * 8; bit < length * 8; bit += 61) {
+    for (let bit = 64 * 8; bit < length * 8; bit += stride(61)) {
       withFlip(host, path, offset * 8 + bit, () => expect(reasonOf(host)).toBe('E_CORRUPT_ACKED'));
     }
     host.disk.surgery.flipBit(path, (offset + 100) * 8 + 3);
@@ -63,7 +66,7 @@ describe('a flipped bit', () => {
   it('WF3: in a last batch without a witness refuses as suspect, or drops it where the operator says so', () => {
     const { host, batches } = storeWith(4);
     const { path, offset, length } = batches[3] as Built['batches'][number];
-    for (let bit = 0; bit < length * 8; bit += bit < 64 * 8 ? 1 : 61) {
+    for (let bit = 0; bit < length * 8; bit += bit < 64 * 8 ? 1 : stride(61)) {
       withFlip(host, path, offset * 8 + bit, () =>
         expect([bit, reasonOf(host)]).toEqual([bit, 'E_SUSPECT_BITFLIP']),
       );
@@ -77,7 +80,7 @@ describe('a flipped bit', () => {
   it('WF4: in the last batch of a log that was closed refuses as damage of acknowledged data', () => {
     const { host, batches } = storeWith(4, { closed: true });
     const { path, offset, length } = batches[3] as Built['batches'][number];
-    for (let bit = 0; bit < length * 8; bit += bit < 64 * 8 ? 7 : 97) {
+    for (let bit = 0; bit < length * 8; bit += bit < 64 * 8 ? stride(7) : stride(97)) {
       withFlip(host, path, offset * 8 + bit, () => expect(reasonOf(host)).toBe('E_CORRUPT_ACKED'));
     }
   });
@@ -287,6 +290,33 @@ describe('a batch whose checksums hold but that cannot be', () => {
       const built = storeWith(3);
       rewrite(built, 2, change);
       expect(reasonOf(built.host)).toBe('E_FORMAT');
+    }
+  });
+
+  it('WF45: of compressed entries is taken as it stands or refused, and nothing in it is believed before its CRC', () => {
+    const changes: [(bytes: Uint8Array, block: number) => void, string | null][] = [
+      // A prefix that lies about 2 GiB: the log keeps payloads as stored and never unpacks one.
+      [(bytes, block) => putU32(bytes, block + 36, 0x7fff_ffff), null],
+      [(bytes, block) => putU32(bytes, block + 36, 0), null],
+      // Shorter than its prefix.
+      [(bytes, block) => putU32(bytes, block + 32, tableSlot(2, payloadCodecs.lz4, 0)), 'E_FORMAT'],
+      [(bytes, block) => putU32(bytes, block + 20, 36 + 50), 'E_FORMAT'],
+    ];
+    for (const [change, reason] of changes) {
+      const built = storeWith(3);
+      const before = process.memoryUsage();
+      rewrite(built, 2, (bytes) => {
+        const block = 64 + 16;
+        putU32(bytes, block + 32, tableSlot(100, payloadCodecs.lz4, 0));
+        change(bytes, block);
+        const end = block + u32At(bytes, block + 20);
+        const head = crc32(bytes, block - 8, block + 24);
+        putU32(bytes, block + 24, crc32(bytes, block + 28, end, head));
+      });
+      if (reason !== null) expect(reasonOf(built.host)).toBe(reason);
+      else expect(lastIndexes(built.host.open())).toEqual({ 1: 2 });
+      const after = process.memoryUsage();
+      expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(32 * 1024 * 1024);
     }
   });
 
