@@ -22,7 +22,7 @@ import {
   type RaftCore,
   SteadyRows,
 } from '@flotilla/core';
-import { type Clock, FlotillaError } from '@flotilla/io';
+import { type Clock, FlotillaError, type Timer } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
 import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
 import type { StateMachine } from './api.ts';
@@ -33,6 +33,7 @@ import { encodeConfiguration } from './configuration-codec.ts';
 import { Inbox } from './inbox.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { LeaseGuard } from './lease-guard.ts';
+import { beatRecord } from './member-wire.ts';
 import { LiveFrames } from './live-frames.ts';
 import { Members, progressOf } from './members.ts';
 import { membershipOf, nodeIdsOf } from './membership.ts';
@@ -55,6 +56,9 @@ import { SteadyLane } from './steady-lane.ts';
 import { type Stepper, SubmissionDesk } from './submission-desk.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import { TransferDesk } from './transfer-desk.ts';
+
+/** Each host says something on each connection this often. */
+const beatMs = 1000;
 
 const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
 const closed = statusOf('CLOSED');
@@ -120,6 +124,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #positionWaits: PositionWaits = new PositionWaits();
   #nowMs = 0;
   #isTurnDue = false;
+  #beatTimer: Timer | null = null;
   #isStopped = false;
 
   // Reused events.
@@ -223,6 +228,20 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     const link = new PeerLink(peer, this.#links.length, this.#wal, this.counters, this);
     this.#links.push(link);
     this.#linkByNode.set(peer.nodeId, link);
+    if (this.#beatTimer === null) this.#armBeat();
+  }
+
+  /**
+   * A host that only listens would never find out that a connection of its broke silently, and only the smaller node id
+   * dials: a learner has nothing to say of its own, and would be left out for good.
+   */
+  #armBeat(): void {
+    if (this.#isStopped) return;
+    this.#beatTimer = this.#clock.at(this.#clock.monotonicMs() + beatMs, () => {
+      for (const link of this.#links) if (link.peer.isUp('control')) link.addRecord(beatRecord);
+      this.wake();
+      this.#armBeat();
+    });
   }
 
   get open(): SubmissionBatch {
@@ -282,6 +301,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#wheel.stop();
+    this.#beatTimer?.cancel();
     this.#reads.stop();
     this.#members.desk.stop();
     this.#failAll(closed, null);

@@ -9,13 +9,16 @@
 //              24 token u64
 //              flags: 1 = a replica of that generation stands there and waits to join
 //
+//   beat       0 type 66, 1 zero, 2 recordBytes u16, the rest zero: "this connection lives"
+//
 // The instance of the node that answers is not here: it is what its connection has proven.
 
 import { putU16, putU32, putU64, u16At, u32At, u64At } from '@flotilla/codec';
 
-export const memberRecordTypes = { question: 64, answer: 65 } as const;
+export const memberRecordTypes = { question: 64, answer: 65, beat: 66 } as const;
 export const questionBytes = 40;
 export const answerBytes = 32;
+export const beatBytes = 32;
 /** Types of records that are no Raft messages begin here. */
 export const hostRecordTypeMin = 64;
 const flagReady = 1;
@@ -51,6 +54,9 @@ export function encodeAnswer(answer: MemberAnswer): Uint8Array {
   putU64(bytes, 24, answer.token);
   return bytes;
 }
+
+/** Says nothing; whoever sends it learns whether its connection is dead. */
+export const beatRecord: Uint8Array = headOf(memberRecordTypes.beat, beatBytes, 0);
 
 function headOf(type: number, length: number, groupId: number): Uint8Array {
   const bytes = new Uint8Array(length);

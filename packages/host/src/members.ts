@@ -99,6 +99,7 @@ export class Members {
 
   /** A record of member-wire.ts; answers what is wrong with it, if it breaks the protocol. */
   receive(link: PeerLink, peer: Peer, bytes: Uint8Array, at: number): string | null {
+    if (bytes[at] === memberRecordTypes.beat) return null;
     if (bytes[at] === memberRecordTypes.question) return this.#asked(link, bytes, at);
     const answer = answerAt(bytes, at);
     if (answer === null) return 'an answer about members holds a number that cannot be one';

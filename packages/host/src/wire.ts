@@ -26,7 +26,13 @@
 
 import { putU16, putU32, putU64, u16At, u32At, u64At } from '@flotilla/codec';
 import { type Message, type MessageKind, messageKinds } from '@flotilla/core';
-import { answerBytes, hostRecordTypeMin, memberRecordTypes, questionBytes } from './member-wire.ts';
+import {
+  answerBytes,
+  beatBytes,
+  hostRecordTypeMin,
+  memberRecordTypes,
+  questionBytes,
+} from './member-wire.ts';
 
 const flagGranted = 1;
 const flagForced = 2;
@@ -36,6 +42,7 @@ const recordBytesByKind: Uint8Array = new Uint8Array(256);
 recordBytesByKind.set([0, 80, 56, 48, 40, 48, 32, 48, 32, 40, 48, 32, 0, 40]);
 recordBytesByKind[memberRecordTypes.question] = questionBytes;
 recordBytesByKind[memberRecordTypes.answer] = answerBytes;
+recordBytesByKind[memberRecordTypes.beat] = beatBytes;
 export const messageBytesMax = 80;
 const groupIdAt = 8;
 const toGenerationAt = 20;

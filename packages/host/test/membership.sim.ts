@@ -315,6 +315,23 @@ describe('a replica that ends while its log is being read for a follower', () =>
   });
 });
 
+describe('a learner', () => {
+  it('is not left out for good by a connection that broke without a word, although it has nothing to say itself', async () => {
+    const hosts = new SimHosts(3);
+    await hosts.openAll();
+    const [machine] = await hosts.createGroup(1);
+    await hosts.lead(2, 1);
+    await write(hosts, 2);
+    // Host 1 has the smallest id: only it dials, and it must find out.
+    await hosts.settle(group(hosts, 2).changeMembership({ learners: [1] }));
+    await hosts.runMs(500);
+    hosts.world.network.breakSilently('n2', 'n1');
+    await write(hosts, 2);
+    const isFilled = (): boolean => machine?.commands === 2;
+    await hosts.until(isFilled, 'the learner has been filled', 120_000);
+  });
+});
+
 describe('a replica that is ready to join', () => {
   it('holds nothing yet: one that was named before is not added again under its old generation', async () => {
     const hosts = await start(4, [1, 2, 3]);

@@ -88,7 +88,7 @@ describe('the message record', () => {
   it('is refused where the type is unknown, the length is not that of its type, or a number is unsafe', () => {
     const bytes = new Uint8Array(messageBytesMax);
     const length = putMessage(bytes, 0, filled(messageKinds.append), groupId, 0);
-    for (const kind of [0, messageKinds.snapshot, 14, 63, 64, 65, 66, 255]) {
+    for (const kind of [0, messageKinds.snapshot, 14, 63, 64, 65, 66, 67, 255]) {
       bytes[0] = kind;
       expect(messageBytesAt(bytes, 0, length)).toBe(0);
     }
