@@ -93,6 +93,12 @@ const entries = [
     args: [vitest, 'run', '--project', 'unit', 'packages/wal/test/crash.sim.ts'],
   },
   {
+    name: 'log-idle',
+    does: 'an idle group beside 100,000 batches of others',
+    env: { WAL_IDLE_BATCHES: '100000' },
+    args: [vitest, 'run', '--project', 'unit', 'packages/wal/test/space.sim.ts', '-t', 'WF58'],
+  },
+  {
     name: 'log-power',
     does: 'a log writer whose power is cut, 200 times',
     env: { FLOTILLA_POWER_CUTS: '200' },

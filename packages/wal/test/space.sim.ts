@@ -115,6 +115,34 @@ describe('the oldest segments', () => {
     }
   });
 
+  it('WF58: beside thousands of batches of others an idle group never holds more than the last segments', () => {
+    // WAL_IDLE_BATCHES=100000 at night.
+    const batches = Number(process.env.WAL_IDLE_BATCHES ?? 1500);
+    const host = new SimLogHost();
+    const log = host.open();
+    const idle = openGroup(log, 1);
+    const busy = openGroup(log, 2);
+    append(log, idle, 1, ['a1', 'a2', 'a3']);
+    log.wal.noteCommit(idle, 2);
+    host.sync(log);
+    let rotations = 0;
+    let most = 0;
+    for (let last = 1; log.wal.counters.batches < batches; last++) {
+      step(log, busy, last, 3000, 4);
+      host.sync(log);
+      if (log.wal.counters.rotations === rotations) continue;
+      rotations = log.wal.counters.rotations;
+      host.runMs(5);
+      most = Math.max(most, segmentIds(host).length);
+    }
+    expect(rotations).toBeGreaterThan(batches / 50);
+    // The newest, and the two rotations that anything may hold.
+    expect(most).toBeLessThanOrEqual(3);
+    host.powerCut();
+    const again = host.open();
+    expect([1, 2, 3].map((i) => payloadOf(host, again, 1, i))).toEqual(['a1', 'a2', 'a3']);
+  }, 600_000);
+
   it('WF58: entries whose only copy is gone are a hole, and the log refuses', () => {
     const { host, log } = withIdleGroup(3);
     host.close(log);
