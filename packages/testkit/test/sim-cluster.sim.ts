@@ -78,6 +78,33 @@ describe('the simulated cluster', () => {
     deadlineMs,
   );
 
+  test(
+    'a host that is closed after its log was poisoned was not closed in good order',
+    async () => {
+      const plan = drawClusterPlan(9, 'default');
+      const fault = {
+        kind: 'writeError',
+        host: 'n1',
+        applied: 'part',
+        path: '/[0-9a-f]+[.]seg$',
+      } as const;
+      const windows = [{ fromUs: 3_000_000, untilUs: 3_000_000, fault }];
+      // Its process ends up to 200 ms after the failed write: one of these comes in between.
+      const stops = Array.from({ length: 20 }, (_, i) => ({
+        host: 1,
+        atUs: 3_030_000 + 5000 * i,
+        downUs: 500_000,
+      }));
+      const run = { ...plan, faults: { ...plan.faults, windows }, stops };
+      const { verdict, violation, totals } = await runCluster(run);
+      expect([verdict, violation?.message]).toEqual(['pass', undefined]);
+      expect([totals.poisonedHosts, totals.cleanStops, totals.kills, totals.powerCuts]).toEqual([
+        1, 0, 1, 0,
+      ]);
+    },
+    deadlineMs,
+  );
+
   test('a plan is plain data and a function of its seed', () => {
     const plan = drawClusterPlan(77, 'storm');
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);

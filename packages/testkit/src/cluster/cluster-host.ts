@@ -31,6 +31,8 @@ interface Life {
   pendingCalls: number;
   /** close() has been called. */
   isClosing: boolean;
+  /** Its log failed: a close gives back what is open, and marks nothing clean. */
+  isPoisoned: boolean;
   /** The one before was closed in good order. */
   readonly expectsClean: boolean;
   /** Every group that this host has, or is to have from the beginning, runs. */
@@ -125,6 +127,7 @@ export class ClusterHost {
       machines: new Map(),
       pendingCalls: 0,
       isClosing: false,
+      isPoisoned: false,
       expectsClean: this.#isClean,
       isOpen: false,
     };
@@ -356,7 +359,10 @@ export class ClusterHost {
       const text = `${this.sim.name} is closed, and ${life.pendingCalls} calls have no answer`;
       violations.report('P2', text);
     }
-    if (error === null) {
+    if (life.isPoisoned) {
+      totals.crashes += 1;
+      totals.kills += 1;
+    } else if (error === null) {
       totals.cleanStops += 1;
       this.#isClean = true;
     }
@@ -383,6 +389,7 @@ export class ClusterHost {
     if (this.#life !== life) return;
     const { totals, violations, world } = this.#context;
     totals.poisonedHosts += 1;
+    life.isPoisoned = true;
     note(this.#context, this.sim.name, `poisoned: ${describe(error)}`);
     if (!isInjected(error)) {
       violations.report('F1', `${this.sim.name} was poisoned: ${describe(error)}`);
