@@ -96,15 +96,13 @@ function imageOf(host: SimLogHost, log: SimLog): Image {
 }
 
 /** Stops the script at its n-th operation, cuts as told, and holds what opens against the moments. False behind its end. */
-function cut(n: number, choose: (host: SimLogHost) => CrashPolicy | null): boolean {
+function cut(n: number, choose: (host: SimLogHost) => CrashPolicy): boolean {
   const host = new SimLogHost(5);
   host.start();
   host.disk.crashAfter(n);
   const { moments, acked } = runScript(host);
   if (!host.disk.isStopped) return false;
-  const policy = choose(host);
-  if (policy === null) return true;
-  host.powerCut(policy);
+  host.powerCut(choose(host));
   const log = host.open();
   const found = JSON.stringify(imageOf(host, log));
   const allowed = moments.slice(acked).map((moment) => JSON.stringify(moment.image));
