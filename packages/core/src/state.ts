@@ -20,7 +20,6 @@ export const noConfigurations: readonly ConfigurationAt[] = [];
 
 export class CoreState {
   readonly config: CoreConfig;
-  readonly nodeId: number;
   readonly generation: number;
   readonly log: LogView;
   readonly runs: TermRuns;
@@ -96,7 +95,6 @@ export class CoreState {
     checkCount('boot.generation', boot.generation ?? 1);
     checkCount('boot.tokenBase', boot.tokenBase ?? 0);
     this.config = config;
-    this.nodeId = config.nodeId;
     this.generation = boot.generation ?? 1;
     this.log = boot.log;
     this.runs = new TermRuns(boot.firstIndex, boot.prevTerm, boot.termEnds);
@@ -132,6 +130,10 @@ export class CoreState {
       pushConfiguration(this, configuration, index);
     }
     restartElectionTimer(this, nowMs);
+  }
+
+  get nodeId(): number {
+    return this.config.nodeId;
   }
 }
 
