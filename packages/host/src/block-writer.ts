@@ -14,7 +14,9 @@ import {
   sealBlockInRecord,
   tableSlot,
 } from '@flotilla/codec';
+import type { Configuration } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
+import { encodeConfiguration } from './configuration-codec.ts';
 import { copyBytes } from './incoming-append.ts';
 import { type SubmissionBatch, submissionKinds } from './port.ts';
 import type { Replica } from './replica.ts';
@@ -124,8 +126,18 @@ export class BlockWriter {
     return -1;
   }
 
-  /** Lays the blank entry with which a leader opens its term. */
-  writeBlank(replica: Replica, index: number, term: number): void {
+  /** Lays what a leader appends by itself: a configuration, or the blank entry of its term. */
+  writeOwn(
+    replica: Replica,
+    index: number,
+    term: number,
+    configuration: Configuration | null,
+  ): void {
+    if (configuration === null) this.#writeBlank(replica, index, term);
+    else this.#writeConfiguration(replica, index, term, encodeConfiguration(configuration));
+  }
+
+  #writeBlank(replica: Replica, index: number, term: number): void {
     const wal = this.#wal;
     const blockBytes = blockBytesOf(1, 0);
     this.laidCount = 0;
@@ -138,8 +150,8 @@ export class BlockWriter {
     this.#seal(index, 1, term, blockBytes);
   }
 
-  /** Lays a configuration entry: a block of its own. */
-  writeConfiguration(replica: Replica, index: number, term: number, payload: Uint8Array): void {
+  /** A configuration entry is a block of its own. */
+  #writeConfiguration(replica: Replica, index: number, term: number, payload: Uint8Array): void {
     const wal = this.#wal;
     const blockBytes = blockBytesOf(1, payload.length);
     this.laidCount = 0;

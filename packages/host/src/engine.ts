@@ -25,11 +25,9 @@ import {
 import { type Clock, FlotillaError, type Timer } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
 import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
-import type { StateMachine } from './api.ts';
 import { type ApplyEvents, ApplyQueue } from './apply-queue.ts';
 import { BlockWriter } from './block-writer.ts';
 import type { CallTable } from './calls.ts';
-import { encodeConfiguration } from './configuration-codec.ts';
 import { Inbox } from './inbox.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { LeaseGuard } from './lease-guard.ts';
@@ -50,7 +48,7 @@ import {
 import { type PositionDone, PositionWaits } from './position-waits.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
-import type { Replica } from './replica.ts';
+import { noMachine, type Replica } from './replica.ts';
 import { ReplicaTable } from './replica-table.ts';
 import { SteadyLane } from './steady-lane.ts';
 import { type Stepper, SubmissionDesk } from './submission-desk.ts';
@@ -67,8 +65,6 @@ const walPoisoned = statusOf('WAL_POISONED');
 const replicaRemoved = statusOf('REPLICA_REMOVED');
 
 const noVote: VoteIdentity = { nodeId: 0, generation: 0, instance: 0 };
-/** In place of the state machine of a replica that was removed. */
-const noMachine: StateMachine = { apply(): void {} };
 
 const { append, appendAnswer } = messageKinds;
 
@@ -415,7 +411,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       if (core.role !== 'leader') {
         this.#incoming.lay(replica, this.#message.entriesTerm, out.appendFirst, out.appendLast);
       } else {
-        if (!isLaid) this.#layOwn(replica);
+        if (!isLaid)
+          this.#blocks.writeOwn(replica, out.appendFirst, core.term, out.appendConfiguration);
         this.#persist.note(replica);
       }
     }
@@ -464,18 +461,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#options.onInfo(
       `group ${replica.groupId}: what host ${this.#out.snapshotsNeeded.join(', ')} misses has left the log: remove it from the group`,
     );
-  }
-
-  /** Lays what a leader appends by itself: a configuration, or the blank entry of its term. */
-  #layOwn(replica: Replica): void {
-    const { appendConfiguration, appendFirst } = this.#out;
-    const { term } = replica.core;
-    if (appendConfiguration === null) {
-      this.#blocks.writeBlank(replica, appendFirst, term);
-    } else {
-      const payload = encodeConfiguration(appendConfiguration);
-      this.#blocks.writeConfiguration(replica, appendFirst, term, payload);
-    }
   }
 
   #voteIdentity(core: RaftCore, nodeId: number, generation: number): VoteIdentity {
@@ -549,10 +534,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#laneChanged(peer, lane, false);
   }
 
-  #laneChanged(peer: Peer, lane: Lane, isUp: boolean): void {
+  #laneChanged({ nodeId }: Peer, lane: Lane, isUp: boolean): void {
     if (lane !== 'append') return;
     // Not stepped here: the transport may call from inside a send of this engine.
-    this.#laneChanges.push({ nodeId: peer.nodeId, isUp });
+    this.#laneChanges.push({ nodeId, isUp });
     this.wake();
   }
 

@@ -16,6 +16,9 @@ export interface ReadWait {
   readonly tickets: number[];
 }
 
+/** In place of the state machine of a replica that was removed. */
+export const noMachine: StateMachine = { apply(): void {} };
+
 export class Replica implements WheelItem {
   // What every proposal and commit of a steady group needs stands first, in neighbouring memory.
 

@@ -5,7 +5,7 @@ import type { RaftGroup, ReadConsistency } from '../src/index.ts';
 import { CompletionBatch, statusOf } from '../src/port.ts';
 import { ReadDesk } from '../src/read-desk.ts';
 import type { Replica } from '../src/replica.ts';
-import { CountingMachine, Outcome, SimHosts } from './sim-hosts.ts';
+import { type CountingMachine, Outcome, SimHosts } from './sim-hosts.ts';
 
 const bytes = new Uint8Array(8);
 

@@ -93,17 +93,19 @@ export function payloadLines(bytes: Uint8Array, block: number, view: PayloadView
   if (view.form === 'none' && view.decoder === null) return [];
   const indexes: number[] = [];
   const texts: string[] = [];
-  let tooLarge: string | null = null;
+  const tooLarge: string[] = [];
   eachEntry(bytes, block, view.indexes, (entry) => {
     indexes.push(entry.index);
     if (entry.stored.length < entry.storedBytes) {
-      tooLarge = `${entry.storedBytes} bytes as stored, too many to be shown; export writes them`;
+      tooLarge.push(
+        `${entry.index}: ${entry.storedBytes} bytes as stored, too many to be shown; export writes them`,
+      );
       return;
     }
     texts.push(view.decoder === null ? shown(entry, view.form) : hexOf(entry.stored));
   });
   // Such an entry is alone in its block.
-  if (tooLarge !== null) return [`${indexes[0]}: ${tooLarge}`];
+  if (tooLarge.length > 0) return tooLarge;
   const lines = view.decoder === null ? texts : decoded(view.decoder, texts);
   return lines.map((line, i) => `${indexes[i]}: ${line}`);
 }

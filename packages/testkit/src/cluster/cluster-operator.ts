@@ -212,13 +212,8 @@ export class ClusterOperator {
       const timer = world.kernel.schedule(8 * second, this.#owner, 'operator gives up', () =>
         resolve(givenUp),
       );
-      const started = new Promise<T>((done, failed) => {
-        try {
-          call().then(done, failed);
-        } catch (error) {
-          failed(error);
-        }
-      });
+      // What call throws is a rejection here.
+      const started = (async (): Promise<T> => await call())();
       started.then(
         (value) => {
           timer.cancel();
