@@ -77,6 +77,9 @@ function shown(group: FoundGroup | undefined): string {
   return JSON.stringify({ groupId, firstIndex, lastIndex, term, commit, isRemoved });
 }
 
+/** Live bytes over which groups are compacted. */
+const liveBytesMax = 2_000_000;
+
 const newGroup: ModelGroup = {
   generation: 1,
   isRemoved: false,
@@ -215,6 +218,7 @@ class Run {
 
   act(log: SimLog): void {
     const { rng } = this;
+    if (log.wal.liveBytes > liveBytesMax) this.settle(log);
     const groupId = rng.between(1, this.groupsMax);
     const slot = this.slots.get(groupId);
     if (slot === undefined) {
@@ -272,6 +276,28 @@ class Run {
       const ref = new RecordRef();
       expect(log.wal.lookup(slot, first, ref)).toBe(true);
       expect(payloadIn(ref, first)).toBe(payloads[0]);
+    }
+  }
+
+  /** Commits and compacts all of a few groups: every opening reads what is live, and a long run must not grow. */
+  settle(log: SimLog): void {
+    for (let tries = 0, settled = 0; tries < 60 && settled < 3; tries++) {
+      const groupId = this.rng.between(1, this.groupsMax);
+      const slot = this.slots.get(groupId);
+      const group = this.model.get(groupId);
+      if (slot === undefined || group === undefined || group.entries.length === 0) continue;
+      const last = lastOf(group);
+      log.wal.noteCommit(slot, last);
+      log.wal.layCompact(slot, last);
+      this.set(groupId, {
+        compactedTo: last,
+        compactedTerm: this.termAt(group, last),
+        commitNoted: last,
+        commitLaid: last,
+        entries: [],
+      });
+      this.moments.push({ position: log.wal.position, changes: this.journal.length });
+      settled++;
     }
   }
 
