@@ -8,8 +8,8 @@ import { append, lastIndexes, openGroup, type SimLog, SimLogHost } from './sim-h
 
 const copy = '/data/copy';
 
-function written(): { host: SimLogHost; log: SimLog; slot: number; last: number } {
-  const host = new SimLogHost();
+function written(seed = 1): { host: SimLogHost; log: SimLog; slot: number; last: number } {
+  const host = new SimLogHost(seed);
   const log = host.open();
   const slot = openGroup(log, 1);
   let last = 0;
@@ -111,30 +111,31 @@ describe('a checkpoint', () => {
   it('WF28: cut short at any disk operation is no store, or a whole one, and the log keeps all that was acknowledged', () => {
     let whole = 0;
     let none = 0;
-    for (let stop = 1; stop < 60; stop++) {
-      const { host, log, last } = written();
-      host.disk.crashAfter(stop);
-      let isDone = false;
-      log.wal.checkpoint(copy, () => {
-        isDone = true;
-      });
-      host.runMs(1000);
-      if (isDone) break;
-      host.powerCut();
-      expect(lastIndexes(host.open())).toEqual({ 1: last });
-      host.end();
-      const isStore = host.disk.surgery.exists(`${copy}/STORE`);
-      if (!isStore) {
-        none++;
-        continue;
+    // What a power cut takes of the rename that makes it a store is drawn: some seeds keep it, some do not.
+    for (let seed = 1; seed <= 12; seed++) {
+      for (let stop = 1; stop < 60; stop++) {
+        const { host, log, last } = written(seed);
+        host.disk.crashAfter(stop);
+        let isDone = false;
+        log.wal.checkpoint(copy, () => {
+          isDone = true;
+        });
+        host.runMs(1000);
+        if (isDone) break;
+        host.powerCut();
+        expect(lastIndexes(host.open())).toEqual({ 1: last });
+        host.end();
+        if (!host.disk.surgery.exists(`${copy}/STORE`)) {
+          none++;
+          continue;
+        }
+        whole++;
+        const opened = host.open({ directory: copy, create: false, instance: 0 });
+        expect(lastIndexes(opened)).toEqual({ 1: last });
       }
-      whole++;
-      expect(lastIndexes(host.open({ directory: copy, create: false, instance: 0 }))).toEqual({
-        1: last,
-      });
     }
-    expect(none).toBeGreaterThan(5);
-    expect(whole).toBeGreaterThan(0);
+    expect(none).toBeGreaterThan(60);
+    expect(whole).toBeGreaterThan(2);
   });
 });
 
