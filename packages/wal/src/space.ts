@@ -13,7 +13,7 @@
 import type { Clock, Disk, File, IoError, Timer } from '@flotilla/io';
 import type { WalCounters } from './api.ts';
 import type { Cleaner } from './cleaner.ts';
-import { writeFully } from './disk-steps.ts';
+import { isOutOfSpace, writeFully } from './disk-steps.ts';
 import { pageBytes, pathIn, segmentName } from './format.ts';
 import type { LogIndex } from './log-index.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
@@ -262,6 +262,8 @@ export class SpaceKeeper {
     const use = (file: File): void => {
       segment.file = file;
       writeFully(disk, file, new Uint8Array(pageBytes), 0, (writeError) => {
+        // Where even a page in place finds no space, the file is worth more as space.
+        if (writeError !== null && isOutOfSpace(writeError)) return this.#remove(segment, next);
         if (writeError !== null) return fail('clear a segment', writeError);
         disk.datasync(file, (syncError) => {
           if (syncError !== null) return fail('clear a segment', syncError);

@@ -447,6 +447,28 @@ describe('a file that is used again', () => {
     expect(log.wal.counters.segmentsRecycled).toBe(log.wal.counters.segmentsFreed - 1);
   });
 
+  it('WF36: is removed where even the page that clears it finds no space, and nothing is poisoned', () => {
+    for (const code of ['ENOSPC', 'EDQUOT']) {
+      const { host, log, busy, last } = withIdleGroup(1, { cacheBytes: 0 });
+      host.disk.plan({
+        op: 'writev',
+        path: (path) => path === segmentPath(segmentIds(host)[0] as number),
+        times: 1,
+        effect: { kind: 'error', code },
+      });
+      let index = last;
+      while (log.wal.counters.segmentsFreed < 2 && log.poison.length === 0) {
+        step(log, busy, ++index, 3000, 4);
+        host.sync(log);
+        host.runMs(5);
+      }
+      expect(log.poison).toEqual([]);
+      expect(log.wal.counters.segmentsRecycled).toBe(log.wal.counters.segmentsFreed - 1);
+      host.powerCut();
+      expect(lastIndexes(host.open())).toEqual({ 1: 3, 2: index });
+    }
+  });
+
   it('is none on a file system that never writes in place', () => {
     const host = new SimLogHost();
     host.disk.volumeType = 0x9123_683e;
