@@ -5,7 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { createLog, type LogUnderTest, tempDir } from '../../../packages/wal/test/harness.ts';
 import { inspect, inspectIn } from './inspect.ts';
 
-/** A log that is written as fast as it goes, in small segments, its oldest given up all the time where `compacts`. */
+/** Segments that a load makes of which none is given up: a fast disk would make thousands of them, each an open file. */
+const keptSegmentsMax = 100;
+
+/**
+ * A log that is written as fast as it goes, in small segments, its oldest given up all the time where `compacts`; where
+ * not, it comes to rest at `keptSegmentsMax` of them.
+ */
 class Load {
   readonly log: LogUnderTest;
   readonly #compacts: boolean;
@@ -36,11 +42,15 @@ class Load {
 
   start(): void {
     const loop = async (): Promise<void> => {
-      while (!this.#isDone) await this.write();
+      while (!this.#isDone && !this.#isFull) await this.write();
     };
     this.#writing = loop();
     // Told by stop().
     this.#writing.catch(() => {});
+  }
+
+  get #isFull(): boolean {
+    return !this.#compacts && this.log.wal.counters.rotations >= keptSegmentsMax;
   }
 
   /** Writes until the log has rotated once more; not while it is started. */
