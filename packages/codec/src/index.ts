@@ -50,3 +50,4 @@ export {
   recordHeadBytes,
   recordTypes,
 } from './record.ts';
+export { sliceBlock, slicedBlockBytes } from './slice-block.ts';

@@ -5,7 +5,6 @@
 import {
   blockBytesAt,
   blockBytesMax,
-  blockBytesOf,
   blockCount,
   blockFirstIndex,
   blockHeaderBytes,
@@ -15,9 +14,8 @@ import {
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
-  sealBlockInRecord,
-  storedLenOf,
-  u32At,
+  sliceBlock,
+  slicedBlockBytes,
   verifyBlockInRecord,
 } from '@flotilla/codec';
 import type { Configuration, ConfigurationAt, Message } from '@flotilla/core';
@@ -126,34 +124,11 @@ export class IncomingAppend {
   }
 
   #layPart(replica: Replica, term: number, blockAt: number, first: number, last: number): void {
-    const bytes = this.#bytes;
-    const blockFirst = blockFirstIndex(bytes, blockAt);
-    const tableAt = blockAt + blockHeaderBytes;
-    let payloadAt = tableAt + blockTableSlotBytes * blockCount(bytes, blockAt);
-    let payloadStart = 0;
-    let payloadEnd = 0;
-    for (let index = blockFirst; index <= last; index++) {
-      if (index === first) payloadStart = payloadAt;
-      payloadAt += storedLenOf(u32At(bytes, tableAt + blockTableSlotBytes * (index - blockFirst)));
-      payloadEnd = payloadAt;
-    }
-    const count = last - first + 1;
-    const payloadBytes = payloadEnd - payloadStart;
-    const blockBytes = blockBytesOf(count, payloadBytes);
     const wal = this.#wal;
-    wal.beginEntries(replica.slot, first, count, term, blockBytes);
-    const target = wal.entriesBytes;
-    const at = wal.entriesAt;
-    const slotsFrom = tableAt + blockTableSlotBytes * (first - blockFirst);
-    copyBytes(bytes, slotsFrom, blockTableSlotBytes * count, target, at + blockHeaderBytes);
-    copyBytes(
-      bytes,
-      payloadStart,
-      payloadBytes,
-      target,
-      at + blockHeaderBytes + blockTableSlotBytes * count,
-    );
-    sealBlockInRecord(target, at, { firstIndex: first, term, count, blockBytes });
+    const bytes = this.#bytes;
+    const blockBytes = slicedBlockBytes(bytes, blockAt, first, last);
+    wal.beginEntries(replica.slot, first, last - first + 1, term, blockBytes);
+    sliceBlock(bytes, blockAt, first, last, wal.entriesBytes, wal.entriesAt);
     wal.finishEntries();
   }
 }

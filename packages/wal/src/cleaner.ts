@@ -7,7 +7,14 @@
 // place, a window at a time, verified, and laid where the index still points to the old place. A window waits until the
 // one before it is durable, so that rewriting never has more than its share of a batch.
 
-import { blockCount, blockFirstIndex, entriesFlagRewrite, recordHeadBytes } from '@flotilla/codec';
+import {
+  blockCount,
+  blockFirstIndex,
+  entriesFlagRewrite,
+  recordHeadBytes,
+  sliceBlock,
+  slicedBlockBytes,
+} from '@flotilla/codec';
 import type { Clock, Disk, File, FlotillaError, IoError } from '@flotilla/io';
 import type { WalCounters } from './api.ts';
 import { readFully } from './disk-steps.ts';
@@ -18,7 +25,6 @@ import { entriesRecordBytes, putEntriesHead } from './records.ts';
 import { recLenOf } from './run-arena.ts';
 import { eachRun } from './run-edits.ts';
 import type { SegmentState } from './segment-set.ts';
-import { slicedBlockBytes, sliceBlock } from './slice-block.ts';
 import type { Stager } from './stager.ts';
 import type { StateRecords } from './state-records.ts';
 

@@ -7,12 +7,10 @@ import {
   blockHeaderBytes,
   blockTableSlotBytes,
   blockTerm,
-  putU32,
   sealBlockInRecord,
   storedLenOf,
-  u32At,
-} from '@flotilla/codec';
-import { assert } from '@flotilla/io';
+} from './block.ts';
+import { putU32, u32At } from './integers.ts';
 
 /** Where the payloads of the entries first..last stand in the block at `at`, and how many bytes they have. */
 function payloadsOf(
@@ -23,7 +21,9 @@ function payloadsOf(
 ): { readonly from: number; readonly bytes: number } {
   const skipped = first - blockFirstIndex(bytes, at);
   const count = last - first + 1;
-  assert(skipped >= 0 && skipped + count <= blockCount(bytes, at), 'entries of the block');
+  if (!(skipped >= 0 && count >= 1 && skipped + count <= blockCount(bytes, at))) {
+    throw new RangeError(`a block does not hold the entries ${first} to ${last}`);
+  }
   const table = at + blockHeaderBytes;
   let from = table + blockTableSlotBytes * blockCount(bytes, at);
   let length = 0;
