@@ -4,10 +4,10 @@
 //
 // STORE gets its name last: a directory without one is a checkpoint that was cut short and can be removed.
 
-import { assert, type Disk, type Done, FlotillaError, type IoError } from '@flotilla/io';
+import { assert, type Disk, type Done, type FlotillaError } from '@flotilla/io';
 import { checkpointName, type CheckpointManifest, encodeCheckpoint } from './checkpoint-format.ts';
-import { makeFile, runSteps } from './create.ts';
-import { writeFully } from './disk-steps.ts';
+import { makeFile } from './create.ts';
+import { makeEmptyDirectory, putFile, runSteps } from './disk-steps.ts';
 import {
   encodeStoreSlot,
   pathIn,
@@ -84,7 +84,7 @@ export function writeCheckpoint(
     [
       'write',
       manifestPath,
-      (done: Done) => writeSmall(disk, manifestPath, encodeCheckpoint(manifest), done),
+      (done: Done) => putFile(disk, manifestPath, encodeCheckpoint(manifest), done),
     ] as const,
     [
       'write',
@@ -100,40 +100,11 @@ export function writeCheckpoint(
     ['sync', target, (done: Done) => disk.syncDir(target, done)] as const,
     ['sync', parent, (done: Done) => disk.syncDir(parent, done)] as const,
   ];
-  makeEmptyDirectory(disk, target, (error) => {
+  const notEmpty = `${target} is to become a checkpoint and is not empty`;
+  makeEmptyDirectory(disk, target, notEmpty, (error) => {
     if (error !== null) return callback(error);
     runSteps(steps, (failure, what, path) =>
       callback(failure === null ? null : refusedBySystem(what, path, failure)),
     );
-  });
-}
-
-function makeEmptyDirectory(
-  disk: Disk,
-  target: string,
-  callback: (error: FlotillaError | null) => void,
-): void {
-  disk.mkdir(target, (error) => {
-    if (error === null) return callback(null);
-    if (error.code !== 'EEXIST') return callback(refusedBySystem('create', target, error));
-    disk.list(target, (listError, names) => {
-      if (listError !== null) return callback(refusedBySystem('list', target, listError));
-      if (names.length === 0) return callback(null);
-      const message = `${target} is to become a checkpoint and is not empty`;
-      callback(new FlotillaError('WAL_NOT_EMPTY', message, { file: target }));
-    });
-  });
-}
-
-/** A new file with these bytes, durable. */
-function writeSmall(disk: Disk, path: string, bytes: Uint8Array, done: Done): void {
-  disk.open(path, 'create', (openError, file) => {
-    if (openError !== null) return done(openError);
-    const close = (error: IoError | null): void =>
-      disk.close(file, (closeError) => done(error ?? closeError));
-    writeFully(disk, file, bytes, 0, (error) => {
-      if (error !== null) close(error);
-      else disk.datasync(file, close);
-    });
   });
 }

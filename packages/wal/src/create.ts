@@ -10,7 +10,7 @@ import {
   type Rng,
 } from '@flotilla/io';
 import type { WalWorld } from './api.ts';
-import { fillWithZeros, readFully, writeFully } from './disk-steps.ts';
+import { fillWithZeros, readFully, runSteps, type Step, writeFully } from './disk-steps.ts';
 import {
   encodeSegmentHeader,
   encodeStoreSlot,
@@ -58,21 +58,6 @@ export function drawUuid(rng: Rng): Uint8Array {
 /** A random identity from 1 to 2^53 - 1. */
 export function drawInstance(rng: Rng): number {
   return (rng.u32() & 0x1f_ffff) * 2 ** 32 + ((rng.u32() | 1) >>> 0);
-}
-
-type Step = readonly [what: string, path: string, run: (done: Done) => void];
-
-/** Runs disk steps one after the other; stops at the first error. */
-export function runSteps(
-  steps: readonly Step[],
-  done: (error: IoError | null, what: string, path: string) => void,
-): void {
-  const next = (at: number): void => {
-    const step = steps[at];
-    if (step === undefined) return done(null, '', '');
-    step[2]((error) => (error === null ? next(at + 1) : done(error, step[0], step[1])));
-  };
-  next(0);
 }
 
 /** Makes `path` a file with these bytes at these offsets, zeros elsewhere up to `bytes`, all of it durable. */

@@ -1,6 +1,8 @@
-// Small chains of disk calls that several parts of the log need: write all bytes, read all bytes, fill with zeros.
+// Small chains of disk calls that several parts of the log need: write all bytes, read all bytes, fill with zeros, make a
+// small file or an empty directory.
 
-import type { Disk, Done, File, IoError } from '@flotilla/io';
+import { type Disk, type Done, type File, FlotillaError, type IoError } from '@flotilla/io';
+import { refusedBySystem } from './refusal.ts';
 
 /** Errors of a write after which the same bytes may be written again: nothing was promised for them. */
 export function isOutOfSpace(error: IoError): boolean {
@@ -65,6 +67,53 @@ export function readFully(
   };
   if (target.length === 0) disk.read(file, target, offset, (error) => callback(error, 0));
   else disk.read(file, target, offset, step);
+}
+
+/** One of several disk calls that follow on each other, and what it is called where it fails. */
+export type Step = readonly [what: string, path: string, run: (done: Done) => void];
+
+/** Runs disk steps one after the other; stops at the first error. */
+export function runSteps(
+  steps: readonly Step[],
+  done: (error: IoError | null, what: string, path: string) => void,
+): void {
+  const next = (at: number): void => {
+    const step = steps[at];
+    if (step === undefined) return done(null, '', '');
+    step[2]((error) => (error === null ? next(at + 1) : done(error, step[0], step[1])));
+  };
+  next(0);
+}
+
+/** Makes a file with this content, synced. */
+export function putFile(disk: Disk, path: string, content: Uint8Array, done: Done): void {
+  disk.open(path, 'create', (error, file) => {
+    if (error !== null) return done(error);
+    const close = (failed: IoError | null): void =>
+      disk.close(file, (closeError) => done(failed ?? closeError));
+    writeFully(disk, file, content, 0, (writeError) => {
+      if (writeError !== null) close(writeError);
+      else disk.datasync(file, close);
+    });
+  });
+}
+
+/** Makes a directory, or takes one that is empty; `notEmpty` is what is said of one that is not. */
+export function makeEmptyDirectory(
+  disk: Disk,
+  path: string,
+  notEmpty: string,
+  callback: (error: FlotillaError | null) => void,
+): void {
+  disk.mkdir(path, (error) => {
+    if (error === null) return callback(null);
+    if (error.code !== 'EEXIST') return callback(refusedBySystem('create', path, error));
+    disk.list(path, (listError, names) => {
+      if (listError !== null) return callback(refusedBySystem('list', path, listError));
+      if (names.length === 0) return callback(null);
+      callback(new FlotillaError('WAL_NOT_EMPTY', notEmpty, { file: path }));
+    });
+  });
 }
 
 const zeroStepBytes = 1024 * 1024;

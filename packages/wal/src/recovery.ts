@@ -17,8 +17,8 @@ import {
   type IoError,
 } from '@flotilla/io';
 import type { RecoveryReport, WalWorld } from './api.ts';
-import { makeFile, runSteps } from './create.ts';
-import { readFully } from './disk-steps.ts';
+import { makeFile } from './create.ts';
+import { readFully, runSteps } from './disk-steps.ts';
 import type { LogEnd } from './flusher.ts';
 import {
   batchBodyCrcAt,

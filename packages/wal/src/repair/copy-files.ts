@@ -80,16 +80,3 @@ export function copyFrom(
     });
   step();
 }
-
-/** Makes a file with this content, synced. */
-export function putFile(disk: Disk, path: string, content: Uint8Array, done: Done): void {
-  disk.open(path, 'create', (error, file) => {
-    if (error !== null) return done(error);
-    const close = (failed: IoError | null): void =>
-      disk.close(file, (closeError) => done(failed ?? closeError));
-    writeFully(disk, file, content, 0, (writeError) => {
-      if (writeError !== null) close(writeError);
-      else disk.datasync(file, close);
-    });
-  });
-}

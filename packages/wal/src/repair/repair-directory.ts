@@ -2,18 +2,11 @@
 // gets its STORE last and is inspected before it is called repaired; one that would be refused is left without a STORE,
 // so that nothing opens it.
 
-import {
-  type Clock,
-  type Disk,
-  type Done,
-  FlotillaError,
-  type IoError,
-  type Rng,
-} from '@flotilla/io';
+import { type Clock, type Disk, FlotillaError, type IoError, type Rng } from '@flotilla/io';
+import { makeEmptyDirectory, putFile, runSteps, type Step } from '../disk-steps.ts';
 import { lockName, pageBytes, pathIn, storeName } from '../format.ts';
 import { inspectDirectory } from '../inspect/inspect-directory.ts';
 import { refusedBySystem } from '../refusal.ts';
-import { putFile } from './copy-files.ts';
 import { planGroupDrop } from './drop-group.ts';
 import { planBitFix, planDropAfter, planStore } from './make-plan.ts';
 import type { RepairOutcome, RepairPlan, RepairRequest } from './plan.ts';
@@ -46,12 +39,13 @@ export function repairDirectory(
       release();
       callback(error, outcome);
     };
-    checkTarget(disk, to, (error) => {
+    const notEmpty = `${to} is not empty: a repair builds a new directory`;
+    makeEmptyDirectory(disk, to, notEmpty, (error) => {
       if (error !== null) return finish(error, undefined as never);
       makePlan(world, from, request, (result) => {
         if ('why' in result) return finish(null, { kind: 'unfit', why: result.why });
         const { plan } = result;
-        build(disk, from, to, plan, (what, path, buildError) => {
+        build(disk, from, to, plan, (buildError, what, path) => {
           if (buildError !== null) {
             release();
             return fail(what, path, buildError);
@@ -86,19 +80,6 @@ function withLock(
   });
 }
 
-function checkTarget(disk: Disk, to: string, done: (error: FlotillaError | null) => void): void {
-  disk.mkdir(to, (error) => {
-    if (error === null) return done(null);
-    if (error.code !== 'EEXIST') return done(refusedBySystem('create', to, error));
-    disk.list(to, (listError, names) => {
-      if (listError !== null) return done(refusedBySystem('list', to, listError));
-      if (names.length === 0) return done(null);
-      const message = `${to} is not empty: a repair builds a new directory`;
-      done(new FlotillaError('WAL_NOT_EMPTY', message, { file: to }));
-    });
-  });
-}
-
 function makePlan(
   world: RepairWorld,
   from: string,
@@ -118,32 +99,22 @@ function makePlan(
   }
 }
 
-type BuildDone = (what: string, path: string, error: IoError | null) => void;
+type BuildDone = (error: IoError | null, what: string, path: string) => void;
 
 /** Segments, directory, STORE, directory: in this order, each synced. */
 function build(disk: Disk, from: string, to: string, plan: RepairPlan, done: BuildDone): void {
-  const steps: { what: string; path: string; run: (done: Done) => void }[] = plan.segments.map(
-    ({ name, copy }) => ({
-      what: 'copy',
-      path: pathIn(to, name),
-      run: (next) => copy(disk, pathIn(from, name), pathIn(to, name), next),
-    }),
-  );
-  const sync = { what: 'sync', path: to, run: (next: Done) => disk.syncDir(to, next) };
+  const sync: Step = ['sync', to, (next) => disk.syncDir(to, next)];
   const store = pathIn(to, storeName);
-  steps.push(sync, {
-    what: 'write',
-    path: store,
-    run: (next) => putFile(disk, store, plan.store, next),
-  });
-  steps.push(sync);
-  let at = 0;
-  const next = (): void => {
-    const step = steps[at++];
-    if (step === undefined) return done('', '', null);
-    step.run((error) => (error === null ? next() : done(step.what, step.path, error)));
-  };
-  next();
+  const steps: readonly Step[] = [
+    ...plan.segments.map(({ name, copy }): Step => {
+      const target = pathIn(to, name);
+      return ['copy', target, (next) => copy(disk, pathIn(from, name), target, next)];
+    }),
+    sync,
+    ['write', store, (next) => putFile(disk, store, plan.store, next)],
+    sync,
+  ];
+  runSteps(steps, done);
 }
 
 function judge(world: RepairWorld, to: string, plan: RepairPlan, finish: RepairCallback): void {
