@@ -480,14 +480,9 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       link.addControl(message, replica.groupId);
       return;
     }
-    const position = isLaid
-      ? this.#blocks.positionOf(message.prevIndex + 1, message.lastIndex)
-      : -1;
-    if (position >= 0 && link.canSendLive(replica)) {
-      link.addLive(message, replica.groupId, this.#live.offsetOf(position));
-    } else {
-      link.addAppend(replica, message);
-    }
+    const { lastIndex, prevIndex } = message;
+    const sharedAt = isLaid ? this.#live.offsetOf(this.#blocks, prevIndex + 1, lastIndex) : -1;
+    link.addNew(replica, message, sharedAt);
   }
 
   #stateChanged(replica: Replica, truncateFrom: number): void {

@@ -41,9 +41,10 @@ export class LiveFrames {
     this.#to = blocks.endPosition;
   }
 
-  /** Where a position of the stream stands in the shared part. */
-  offsetOf(position: number): number {
-    return position - this.#from;
+  /** Where the entries first..last that `blocks` laid last stand in the shared part, -1 = not side by side in it. */
+  offsetOf(blocks: BlockWriter, first: number, last: number): number {
+    const position = blocks.positionOf(first, last);
+    return position < 0 ? -1 : position - this.#from;
   }
 
   /** Sends the live frames of all peers. */

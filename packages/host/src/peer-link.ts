@@ -172,13 +172,8 @@ export class PeerLink {
   }
 
   /** Whether a live append of this replica may leave in this turn's frame. */
-  canSendLive(replica: Replica): boolean {
+  #canSendLive(replica: Replica): boolean {
     return replica.queuedAppends === 0 && this.peer.canSendAppend;
-  }
-
-  addLive(message: Message, groupId: number, sharedAt: number): void {
-    this.#live.add(message, groupId, sharedAt);
-    this.#counters.appendsLive++;
   }
 
   get isLiveFull(): boolean {
@@ -198,6 +193,16 @@ export class PeerLink {
       wal.unpin(from, to),
     );
     if (!taken) wal.unpin(from, to);
+  }
+
+  /** Takes an append whose entries, where `sharedAt` is not below 0, stand there in this turn's part of the log. */
+  addNew(replica: Replica, message: Message, sharedAt: number): void {
+    if (sharedAt >= 0 && this.#canSendLive(replica)) {
+      this.#live.add(message, replica.groupId, sharedAt);
+      this.#counters.appendsLive++;
+    } else {
+      this.addAppend(replica, message);
+    }
   }
 
   /** Takes an append whose bytes are not this turn's, or that may not leave now. */

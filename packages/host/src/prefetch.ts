@@ -22,6 +22,7 @@ export class Prefetch {
   readonly #rows: SteadyRows;
   // What was found on one level of memory and is asked for on the next.
   readonly #numbers: number[] = [];
+  readonly #recordsAt: number[] = [];
   readonly #found: Replica[] = [];
   readonly #cores: RaftCore[] = [];
   readonly #slots: number[] = [];
@@ -65,19 +66,20 @@ export class Prefetch {
       if (recordBytes === 0) break;
       const number = this.#table.numberOf(messageGroupId(bytes, at));
       this.#numbers[i] = number;
+      this.#recordsAt[i] = at;
       if (number >= 0) sum += this.#rows.touch(number);
       records++;
       at += recordBytes;
     }
     this.sum = sum;
-    at = from;
     for (let i = 0; i < records; i++) {
       const number = this.#numbers[i] as number;
+      const recordAt = this.#recordsAt[i] as number;
       const isCore =
         number >= 0 &&
-        (!isAppendAnswer(bytes, at) || this.#needsReplica(number, answerIndex(bytes, at)));
+        (!isAppendAnswer(bytes, recordAt) ||
+          this.#needsReplica(number, answerIndex(bytes, recordAt)));
       if (isCore) this.#found[count++] = all[number] as Replica;
-      at += messageBytesAt(bytes, at, end);
     }
     this.#touch(count);
   }

@@ -53,7 +53,7 @@ export class SteadyLane {
   proposed(replica: Replica, count: number, bytes: number, nowMs: number): void {
     const rows = this.#rows;
     const { blocks, live, members, persist } = this.#parts;
-    const { groupId, number } = replica;
+    const { number } = replica;
     const prevIndex = rows.lastIndex(number);
     const lastIndex = prevIndex + count;
     const term = rows.term(number);
@@ -67,7 +67,7 @@ export class SteadyLane {
     message.commit = rows.commitIndex(number);
     message.lastIndex = lastIndex;
     message.entriesTerm = term;
-    const position = blocks.positionOf(prevIndex + 1, lastIndex);
+    const sharedAt = live.offsetOf(blocks, prevIndex + 1, lastIndex);
     const peers = rows.peerCount(number);
     for (let k = 0; k < peers; k++) {
       const stream = rows.peerStream(number, k);
@@ -76,11 +76,7 @@ export class SteadyLane {
       if (link === null || !members.mayTalk(replica, link.peer)) continue;
       message.stream = stream;
       message.toGeneration = rows.peerGeneration(number, k);
-      if (position >= 0 && link.canSendLive(replica)) {
-        link.addLive(message, groupId, live.offsetOf(position));
-      } else {
-        link.addAppend(replica, message);
-      }
+      link.addNew(replica, message, sharedAt);
     }
     persist.noteSteady(number, term, lastIndex);
   }

@@ -184,22 +184,7 @@ export class SubmissionDesk {
     if (!isLeader) return this.#refuseChain(batch, head, notLeader, core.leader);
     if (isHandingOver) return this.#refuseChain(batch, head, notLeader, core.transferTo);
     if (!isTaken) return this.#refuseChain(batch, head, walFull, 0);
-    this.#live.makeRoom(batch.lengths[head] as number);
-    const first = core.lastIndex + 1;
-    const written = this.#blocks.writeChain(
-      replica,
-      batch,
-      head,
-      first,
-      core.term,
-      groupShareBytes,
-    );
-    this.#live.extend(this.#blocks);
-    for (let rest = this.#blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
-      this.open.addFrom(batch, rest);
-    }
-    if (this.#blocks.isRunCut) replica.cutTerm = core.term;
-    this.#counters.proposalsTaken += written;
+    const written = this.#lay(replica, batch, head, core.lastIndex + 1, core.term);
     this.#proposed.count = written;
     this.#proposed.bytes = this.#blocks.payloadBytes;
     this.#stepper.step(replica, this.#proposed);
@@ -220,10 +205,22 @@ export class SubmissionDesk {
     const head = replica.chainHead;
     replica.chainHead = -1;
     replica.chainTail = -1;
-    this.#live.makeRoom(batch.lengths[head] as number);
-    const blocks = this.#blocks;
-    const term = rows.term(number);
     const first = rows.lastIndex(number) + 1;
+    const written = this.#lay(replica, batch, head, first, rows.term(number));
+    this.#stepper.proposed(replica, written, this.#blocks.payloadBytes);
+    return true;
+  }
+
+  /** Lays the commands of a chain from index `first` on and answers how many; what is over the group's share comes again. */
+  #lay(
+    replica: Replica,
+    batch: SubmissionBatch,
+    head: number,
+    first: number,
+    term: number,
+  ): number {
+    const blocks = this.#blocks;
+    this.#live.makeRoom(batch.lengths[head] as number);
     const written = blocks.writeChain(replica, batch, head, first, term, groupShareBytes);
     this.#live.extend(blocks);
     for (let rest = blocks.restOfChain; rest >= 0; rest = batch.next[rest] as number) {
@@ -231,8 +228,7 @@ export class SubmissionDesk {
     }
     if (blocks.isRunCut) replica.cutTerm = term;
     this.#counters.proposalsTaken += written;
-    this.#stepper.proposed(replica, written, blocks.payloadBytes);
-    return true;
+    return written;
   }
 
   /**
