@@ -49,9 +49,10 @@ export function replayBatch(
   batch: ScannedBatch,
   segSlot: number,
 ): BatchFault | null {
-  const { bytes, recordsAt, recordsEnd, bodyLen } = batch;
+  const { bytes, words, recordsAt, recordsEnd, bodyLen } = batch;
   if (recordsEnd - recordsAt === bodyLen && !batch.isCut) {
-    const fault = checkRecords(bytes, recordsAt, recordsEnd, batch.recordCount);
+    const { recordCount } = batch;
+    const fault = checkRecords(bytes, recordsAt, recordsEnd, recordCount, undefined, words);
     if (fault !== null) return fault;
   }
   index.use.reach(segSlot);

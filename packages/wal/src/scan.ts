@@ -31,10 +31,12 @@ import type { TailFault } from './verdict.ts';
 import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 
 /**
- * A batch that continues the log, or a part of one that is too large to be held at once (large-batch.ts); `bytes` is
- * valid during the visit only.
+ * A batch that continues the log, or a part of one that is too large to be held at once (large-batch.ts). Valid during
+ * the visit only: the walk has one such object and writes the next batch into it.
  */
 export interface ScannedBatch extends BatchPart {
+  /** `bytes` as little-endian words, where the machine has them so. */
+  readonly words: Int32Array | null;
   /** File offset of the header, and bytes to the page end after the body. */
   readonly offset: number;
   readonly length: number;
@@ -53,7 +55,59 @@ export interface BatchFault {
   readonly summary: string;
 }
 
-type BatchFacts = Omit<ScannedBatch, keyof BatchPart>;
+/** The one batch of a walk: of a log of small batches, objects would cost more than their checksums. */
+class WalkedBatch implements ScannedBatch {
+  offset = 0;
+  length = 0;
+  bodyLen = 0;
+  recordCount = 0;
+  seq = 0;
+  durableSeq = 0;
+  flags = 0;
+  epoch = 0;
+  hdrCrc = 0;
+  bodyCrc = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  words: Int32Array | null = null;
+  recordsAt = 0;
+  recordsEnd = 0;
+  before = 0;
+  isCut = false;
+
+  /** Takes the header at `at`, which stands at `offset` of its file. */
+  take(bytes: Uint8Array, at: number, offset: number): void {
+    this.offset = offset;
+    this.bodyLen = batchBodyLenAt(bytes, at);
+    this.length = alignUp(batchHeaderBytes + this.bodyLen, pageBytes);
+    this.recordCount = batchRecordsAt(bytes, at);
+    this.seq = batchSeqAt(bytes, at);
+    this.durableSeq = batchDurableSeqAt(bytes, at);
+    this.flags = batchFlagsAt(bytes, at);
+    this.epoch = batchEpochAt(bytes, at);
+    this.hdrCrc = batchHdrCrcAt(bytes, at);
+    this.bodyCrc = batchBodyCrcAt(bytes, at);
+  }
+
+  part({ bytes, recordsAt, recordsEnd, before, isCut }: BatchPart): ScannedBatch {
+    this.bytes = bytes;
+    this.words = null;
+    this.recordsAt = recordsAt;
+    this.recordsEnd = recordsEnd;
+    this.before = before;
+    this.isCut = isCut;
+    return this;
+  }
+
+  whole({ bytes, words }: WindowReader, at: number): ScannedBatch {
+    this.bytes = bytes;
+    this.words = words;
+    this.recordsAt = at + batchHeaderBytes;
+    this.recordsEnd = this.recordsAt + this.bodyLen;
+    this.before = 0;
+    this.isCut = false;
+    return this;
+  }
+}
 
 export type BatchVisitor = (batch: ScannedBatch) => BatchFault | null;
 
@@ -174,6 +228,17 @@ export function scanSegment(
   let hdrCrc = plan.prevHdrCrc;
   let epoch = plan.epochMin;
   let durableSeq = 0;
+  const batch = new WalkedBatch();
+  const expected = {
+    segId: plan.segId,
+    salt: plan.salt,
+    page: 0,
+    seq: 0,
+    prevHdrCrc: 0,
+    epochMin: 0,
+    epochMax: plan.epochMax,
+    bytesLeft: 0,
+  };
 
   const finish = (fault: ScanEnd['fault'], summary: string): void =>
     callback(null, {
@@ -204,53 +269,33 @@ export function scanSegment(
           return finish('short', `the end of the file, after ${reader.end} bytes`);
         return isZero ? finish('zero', 'an empty page') : finish('header', 'no whole batch header');
       }
-      const fault = headerFault(bytes, at, {
-        segId: plan.segId,
-        salt: plan.salt,
-        page: offset / pageBytes,
-        seq: nextSeq,
-        prevHdrCrc: hdrCrc,
-        epochMin: epoch,
-        epochMax: plan.epochMax,
-        bytesLeft: limit - offset,
-      });
+      expected.page = offset / pageBytes;
+      expected.seq = nextSeq;
+      expected.prevHdrCrc = hdrCrc;
+      expected.epochMin = epoch;
+      expected.bytesLeft = limit - offset;
+      const fault = headerFault(bytes, at, expected);
       if (fault !== null) return finish(fault.fault, fault.summary);
-      const bodyLen = batchBodyLenAt(bytes, at);
-      const length = alignUp(batchHeaderBytes + bodyLen, pageBytes);
+      batch.take(bytes, at, offset);
+      const { length } = batch;
       if (length > left) return finish('short', `a header whose body the file ends in`);
-      const stored = batchBodyCrcAt(bytes, at);
-      const facts = {
-        offset,
-        length,
-        bodyLen,
-        recordCount: batchRecordsAt(bytes, at),
-        seq: nextSeq,
-        durableSeq: batchDurableSeqAt(bytes, at),
-        flags: batchFlagsAt(bytes, at),
-        epoch: batchEpochAt(bytes, at),
-        hdrCrc: batchHdrCrcAt(bytes, at),
-      };
-      if (length > limits.wholeBatchBytesMax) return stepLarge(facts, stored);
+      if (length > limits.wholeBatchBytesMax) return stepLarge();
       if (!reader.has(offset, length)) return load(length);
-      const recordsAt = at + batchHeaderBytes;
-      const computed = crc32(bytes, recordsAt, at + length);
-      if (stored !== computed) {
-        return finish('body', brokenBody(computed, stored));
-      }
-      const recordsEnd = recordsAt + bodyLen;
-      const broken = visit({ ...facts, bytes, recordsAt, recordsEnd, before: 0, isCut: false });
+      const computed = crc32(bytes, at + batchHeaderBytes, at + length);
+      if (batch.bodyCrc !== computed) return finish('body', brokenBody(computed));
+      const broken = visit(batch.whole(reader, at));
       if (broken !== null) return finishBroken(broken);
-      pass(facts);
+      pass();
     }
   };
 
-  const brokenBody = (computed: number, stored: number): string =>
-    `a body with CRC ${hex(computed)} under a header that says ${hex(stored)}`;
+  const brokenBody = (computed: number): string =>
+    `a body with CRC ${hex(computed)} under a header that says ${hex(batch.bodyCrc)}`;
 
   const finishBroken = ({ fault, summary }: BatchFault): void =>
     finish(fault, `batch ${nextSeq} with this: ${summary}`);
 
-  const pass = (batch: BatchFacts): void => {
+  const pass = (): void => {
     batches++;
     records += batch.recordCount;
     durableSeq = Math.max(durableSeq, batch.durableSeq);
@@ -260,13 +305,13 @@ export function scanSegment(
     offset += batch.length;
   };
 
-  const stepLarge = (facts: BatchFacts, bodyCrc: number): void => {
-    const visitPart = (part: BatchPart): BatchFault | null => visit({ ...facts, ...part });
-    readLargeBatch(reader, { ...facts, bodyCrc }, limits, visitPart, (error, end) => {
+  const stepLarge = (): void => {
+    const visitPart = (part: BatchPart): BatchFault | null => visit(batch.part(part));
+    readLargeBatch(reader, batch, limits, visitPart, (error, end) => {
       if (error !== null) return callback(error, undefined as never);
-      if (end.kind === 'body') return finish('body', brokenBody(end.computed, bodyCrc));
+      if (end.kind === 'body') return finish('body', brokenBody(end.computed));
       if (end.kind === 'fault') return finishBroken(end.fault);
-      pass(facts);
+      pass();
       step();
     });
   };

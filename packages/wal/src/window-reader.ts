@@ -1,5 +1,7 @@
-// Reads a file front to back through one large buffer, for scanners that then work synchronously on what is there.
+// Reads a file front to back through one large buffer, for scanners that then work synchronously on what is there. What
+// the buffer holds already of the next window is moved to its front and not read again.
 
+import { wordsOf } from '@flotilla/codec';
 import type { Disk, File, IoError } from '@flotilla/io';
 import { readFully } from './disk-steps.ts';
 import { pageBytes } from './format.ts';
@@ -9,9 +11,19 @@ const windowBytes = 2 * 1024 * 1024;
 /** Memory that readers use one after the other, so that a log of many files is read through one window. */
 export class WindowBuffer {
   bytes: Uint8Array = new Uint8Array(0);
+  /** The same as little-endian words, where the machine has them so. */
+  words: Int32Array | null = null;
 
-  reach(length: number): void {
-    if (this.bytes.length < length) this.bytes = new Uint8Array(length);
+  /** Makes room for `length` bytes, of which those from `from` to `to` stay and come first. */
+  reach(length: number, from: number, to: number): void {
+    if (this.bytes.length >= length) {
+      if (from > 0) this.bytes.copyWithin(0, from, to);
+      return;
+    }
+    const larger = new Uint8Array(length);
+    larger.set(this.bytes.subarray(from, to));
+    this.bytes = larger;
+    this.words = wordsOf(larger);
   }
 }
 
@@ -42,6 +54,10 @@ export class WindowReader {
     return this.#buffer.bytes;
   }
 
+  get words(): Int32Array | null {
+    return this.#buffer.words;
+  }
+
   has(offset: number, length: number): boolean {
     return offset >= this.start && offset + length <= this.start + this.length;
   }
@@ -54,13 +70,17 @@ export class WindowReader {
   /** Makes the window begin at `offset` and hold `length` bytes at least, as far as the file goes (then `end` tells). */
   load(offset: number, length: number, callback: (error: IoError | null) => void): void {
     const wanted = Math.min(Math.max(length, windowBytes), Math.max(0, this.end - offset));
-    this.#buffer.reach(Math.max(wanted, pageBytes));
-    readFully(this.#disk, this.#file, this.bytes.subarray(0, wanted), offset, (error, bytes) => {
+    const from = this.has(offset, 0) ? this.at(offset) : this.length;
+    const kept = Math.min(this.length - from, wanted);
+    this.#buffer.reach(Math.max(wanted, pageBytes), from, from + kept);
+    this.start = offset;
+    this.length = kept;
+    const rest = this.bytes.subarray(kept, wanted);
+    readFully(this.#disk, this.#file, rest, offset + kept, (error, bytes) => {
       if (error !== null) return callback(error);
-      this.start = offset;
-      this.length = bytes;
+      this.length = kept + bytes;
       this.bytesRead += bytes;
-      if (bytes < wanted) this.end = offset + bytes;
+      if (this.length < wanted) this.end = offset + this.length;
       callback(null);
     });
   }
