@@ -509,6 +509,7 @@ function openLog(
         walBytesMax: numbers.walBytesMax,
         syncMethod: options.syncMethod ?? 'fdatasync',
         suspectTail: options.suspectTail ?? 'refuse',
+        scanWorkers: numbers.scanWorkers,
         onInfo: options.onInfo ?? ((): void => {}),
       },
       engine,

@@ -4,6 +4,7 @@ import { alignUp } from '@flotilla/codec';
 import { FlotillaError } from '@flotilla/io';
 import type { SyncMethod, WalOptions } from './api.ts';
 import { batchBodyBytesMax, pageBytes } from './format.ts';
+import { scanWorkersDefault, scanWorkersMax } from './scan-ahead.ts';
 
 const mib = 1024 * 1024;
 /** What one group may lay in one turn beyond its largest entry. */
@@ -23,6 +24,7 @@ export interface WalSettings {
   readonly syncMethod: SyncMethod;
   readonly hasReserve: boolean;
   readonly suspectTail: 'refuse' | 'discard';
+  readonly scanWorkers: number;
   readonly onInfo: (line: string) => void;
 }
 
@@ -82,6 +84,7 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
     syncMethod: options.syncMethod ?? 'fdatasync',
     hasReserve: options.reserve ?? true,
     suspectTail: options.suspectTail ?? 'refuse',
+    scanWorkers: whole('scanWorkers', options.scanWorkers ?? scanWorkersDefault, 0, scanWorkersMax),
     onInfo: options.onInfo ?? (() => {}),
   };
   if (typeof options.directory !== 'string' || options.directory === '') {

@@ -27,6 +27,7 @@ import {
   pageBytes,
 } from './format.ts';
 import { type BatchPart, type HeldLimits, heldLimits, readLargeBatch } from './large-batch.ts';
+import type { ScanAhead } from './scan-ahead.ts';
 import type { TailFault } from './verdict.ts';
 import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 
@@ -35,6 +36,8 @@ import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
  * the visit only: the walk has one such object and writes the next batch into it.
  */
 export interface ScannedBatch extends BatchPart {
+  /** A thread has checked its body and its records (scan-ahead.ts). */
+  readonly isChecked: boolean;
   /** `bytes` as little-endian words, where the machine has them so. */
   readonly words: Int32Array | null;
   /** File offset of the header, and bytes to the page end after the body. */
@@ -69,6 +72,7 @@ class WalkedBatch implements ScannedBatch {
   bodyCrc = 0;
   bytes: Uint8Array = new Uint8Array(0);
   words: Int32Array | null = null;
+  isChecked = false;
   recordsAt = 0;
   recordsEnd = 0;
   before = 0;
@@ -91,6 +95,7 @@ class WalkedBatch implements ScannedBatch {
   part({ bytes, recordsAt, recordsEnd, before, isCut }: BatchPart): ScannedBatch {
     this.bytes = bytes;
     this.words = null;
+    this.isChecked = false;
     this.recordsAt = recordsAt;
     this.recordsEnd = recordsEnd;
     this.before = before;
@@ -98,9 +103,10 @@ class WalkedBatch implements ScannedBatch {
     return this;
   }
 
-  whole({ bytes, words }: WindowReader, at: number): ScannedBatch {
+  whole({ bytes, words }: WindowReader, at: number, isChecked: boolean): ScannedBatch {
     this.bytes = bytes;
     this.words = words;
+    this.isChecked = isChecked;
     this.recordsAt = at + batchHeaderBytes;
     this.recordsEnd = this.recordsAt + this.bodyLen;
     this.before = 0;
@@ -126,6 +132,13 @@ export interface ScanPlan {
   readonly from?: number;
   /** What is held of a batch at once, where not the usual. */
   readonly limits?: HeldLimits;
+}
+
+/** What a walk reads through; both may serve one walk after the other. */
+export interface WalkMemory {
+  readonly window: WindowBuffer;
+  /** Null: in this thread alone. */
+  readonly ahead: ScanAhead | null;
 }
 
 export interface ScanEnd {
@@ -216,11 +229,13 @@ export function scanSegment(
   plan: ScanPlan,
   visit: BatchVisitor,
   callback: (error: IoError | null, end: ScanEnd) => void,
-  window: WindowBuffer = new WindowBuffer(),
+  { window, ahead }: WalkMemory = { window: new WindowBuffer(), ahead: null },
 ): void {
   const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
   const limits = plan.limits ?? heldLimits;
-  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes), window);
+  const fileEnd = Math.min(fileBytes, plan.capacityBytes);
+  const reader = new WindowReader(disk, file, fileEnd, window, ahead);
+  ahead?.begin({ disk, file, end: fileEnd, limit });
   let offset = plan.from ?? pageBytes;
   let batches = 0;
   let records = 0;
@@ -240,8 +255,14 @@ export function scanSegment(
     bytesLeft: 0,
   };
 
+  /** Nothing is read of the file any more when this is known. */
+  const answer = (error: IoError | null, end: ScanEnd): void => {
+    if (ahead === null) callback(error, end);
+    else ahead.finish(() => callback(error, end));
+  };
+
   const finish = (fault: ScanEnd['fault'], summary: string): void =>
-    callback(null, {
+    answer(null, {
       offset,
       fault,
       summary,
@@ -281,9 +302,12 @@ export function scanSegment(
       if (length > left) return finish('short', `a header whose body the file ends in`);
       if (length > limits.wholeBatchBytesMax) return stepLarge();
       if (!reader.has(offset, length)) return load(length);
-      const computed = crc32(bytes, at + batchHeaderBytes, at + length);
-      if (batch.bodyCrc !== computed) return finish('body', brokenBody(computed));
-      const broken = visit(batch.whole(reader, at));
+      const isChecked = offset + length <= reader.verifiedEnd;
+      if (!isChecked) {
+        const computed = crc32(bytes, at + batchHeaderBytes, at + length);
+        if (batch.bodyCrc !== computed) return finish('body', brokenBody(computed));
+      }
+      const broken = visit(batch.whole(reader, at, isChecked));
       if (broken !== null) return finishBroken(broken);
       pass();
     }
@@ -308,7 +332,7 @@ export function scanSegment(
   const stepLarge = (): void => {
     const visitPart = (part: BatchPart): BatchFault | null => visit(batch.part(part));
     readLargeBatch(reader, batch, limits, visitPart, (error, end) => {
-      if (error !== null) return callback(error, undefined as never);
+      if (error !== null) return answer(error, undefined as never);
       if (end.kind === 'body') return finish('body', brokenBody(end.computed));
       if (end.kind === 'fault') return finishBroken(end.fault);
       pass();
@@ -317,8 +341,8 @@ export function scanSegment(
   };
 
   const load = (length: number): void =>
-    reader.load(offset, length, (error) => {
-      if (error !== null) return callback(error, undefined as never);
+    reader.next(offset, length, (error) => {
+      if (error !== null) return answer(error, undefined as never);
       step();
     });
 

@@ -5,6 +5,7 @@ import { wordsOf } from '@flotilla/codec';
 import type { Disk, File, IoError } from '@flotilla/io';
 import { readFully } from './disk-steps.ts';
 import { pageBytes } from './format.ts';
+import type { ScanAhead } from './scan-ahead.ts';
 
 const windowBytes = 2 * 1024 * 1024;
 
@@ -14,16 +15,13 @@ export class WindowBuffer {
   /** The same as little-endian words, where the machine has them so. */
   words: Int32Array | null = null;
 
-  /** Makes room for `length` bytes, of which those from `from` to `to` stay and come first. */
-  reach(length: number, from: number, to: number): void {
-    if (this.bytes.length >= length) {
-      if (from > 0) this.bytes.copyWithin(0, from, to);
-      return;
+  /** Makes room for `length` bytes, the first of which are `kept`: here or elsewhere. */
+  reach(length: number, kept: Uint8Array): void {
+    if (this.bytes.length < length) {
+      this.bytes = new Uint8Array(length);
+      this.words = wordsOf(this.bytes);
     }
-    const larger = new Uint8Array(length);
-    larger.set(this.bytes.subarray(from, to));
-    this.bytes = larger;
-    this.words = wordsOf(larger);
+    if (kept.length > 0) this.bytes.set(kept);
   }
 }
 
@@ -31,31 +29,32 @@ export class WindowReader {
   readonly #disk: Disk;
   readonly #file: File;
   readonly #buffer: WindowBuffer;
+  readonly #ahead: ScanAhead | null;
+  /** The memory that the window stands in, and where in it: the buffer's, or that of a window that was read ahead. */
+  bytes: Uint8Array;
+  words: Int32Array | null = null;
+  #base = 0;
   start = 0;
   length = 0;
   /** File offset that nothing is read beyond: the file's end as far as known. */
   end: number;
   bytesRead = 0;
+  /** Batches of the window that end at this file offset or before were checked by a thread. */
+  verifiedEnd = 0;
 
   constructor(
     disk: Disk,
     file: File,
     fileBytes: number,
     buffer: WindowBuffer = new WindowBuffer(),
+    ahead: ScanAhead | null = null,
   ) {
     this.#disk = disk;
     this.#file = file;
     this.#buffer = buffer;
+    this.#ahead = ahead;
+    this.bytes = buffer.bytes;
     this.end = fileBytes;
-  }
-
-  /** The bytes of the window; those from file offset `start` to `start + length` are valid. */
-  get bytes(): Uint8Array {
-    return this.#buffer.bytes;
-  }
-
-  get words(): Int32Array | null {
-    return this.#buffer.words;
   }
 
   has(offset: number, length: number): boolean {
@@ -64,15 +63,37 @@ export class WindowReader {
 
   /** Index in `bytes` of a file offset in the window. */
   at(offset: number): number {
-    return offset - this.start;
+    return this.#base + offset - this.start;
+  }
+
+  /** As load(), at a batch's header: the window may have been read ahead, and the batches in it been checked. */
+  next(offset: number, length: number, callback: (error: IoError | null) => void): void {
+    const isTaken = this.#ahead?.take(offset, length, (window) => {
+      if (window === null) return this.load(offset, length, callback);
+      if (window.error !== null) return callback(window.error);
+      this.bytes = window.bytes;
+      this.words = window.words;
+      this.#base = window.base;
+      this.start = window.offset;
+      this.length = window.length;
+      this.bytesRead += window.bytesRead;
+      this.verifiedEnd = window.verifiedEnd;
+      if (window.isShort) this.end = window.offset + window.length;
+      callback(null);
+    });
+    if (isTaken !== true) this.load(offset, length, callback);
   }
 
   /** Makes the window begin at `offset` and hold `length` bytes at least, as far as the file goes (then `end` tells). */
   load(offset: number, length: number, callback: (error: IoError | null) => void): void {
     const wanted = Math.min(Math.max(length, windowBytes), Math.max(0, this.end - offset));
-    const from = this.has(offset, 0) ? this.at(offset) : this.length;
-    const kept = Math.min(this.length - from, wanted);
-    this.#buffer.reach(Math.max(wanted, pageBytes), from, from + kept);
+    const from = this.at(offset);
+    const kept = this.has(offset, 0) ? Math.min(this.start + this.length - offset, wanted) : 0;
+    this.#buffer.reach(Math.max(wanted, pageBytes), this.bytes.subarray(from, from + kept));
+    this.bytes = this.#buffer.bytes;
+    this.words = this.#buffer.words;
+    this.#base = 0;
+    this.verifiedEnd = 0;
     this.start = offset;
     this.length = kept;
     const rest = this.bytes.subarray(kept, wanted);
@@ -80,6 +101,7 @@ export class WindowReader {
       if (error !== null) return callback(error);
       this.length = kept + bytes;
       this.bytesRead += bytes;
+      this.#ahead?.noteRead(bytes);
       if (this.length < wanted) this.end = offset + this.length;
       callback(null);
     });

@@ -1,0 +1,62 @@
+// Checking threads that run in the test's own thread, a job at a time and in an order drawn from a seed: they come up late,
+// overtake each other, dawdle and, where asked for, die at any of their steps.
+
+import type { Clock, Rng, Workers } from '@flotilla/io';
+import { TeamMember } from '../src/scan-team.ts';
+
+export interface SteppedWorkers extends Workers {
+  /** Threads that were started, died by themselves, and live still. */
+  started: number;
+  died: number;
+  living: number;
+  /** Windows that they checked. */
+  checked: number;
+}
+
+/** `dies`: one step in so many is the thread's last; 0 = none is. */
+export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers {
+  const workers: SteppedWorkers = {
+    cores: 8,
+    started: 0,
+    died: 0,
+    living: 0,
+    checked: 0,
+    start: (_entry, shared, handlers) => {
+      workers.started++;
+      workers.living++;
+      let member: TeamMember | null = null;
+      let isEnding = false;
+      const end = (error: Error | null): void => {
+        workers.living--;
+        handlers.onEnd(error);
+      };
+      const step = (): void => {
+        if (isEnding) return end(null);
+        const draw = rng.u32();
+        if (dies > 0 && draw % dies === 0) {
+          workers.died++;
+          // In the middle of a job, where one waits: words 0 and 1 are what was posted and what was claimed.
+          const control = new Int32Array(shared[0] as SharedArrayBuffer);
+          if (member !== null && Atomics.load(control, 1) < Atomics.load(control, 0))
+            Atomics.add(control, 1, 1);
+          return end(new Error('it died'));
+        }
+        if ((draw >>> 8) % 3 === 0) {
+          if (member === null) member = new TeamMember(shared);
+          else if (member.tryWork()) {
+            workers.checked++;
+            handlers.onTold();
+          }
+        }
+        clock.nextTurn(step);
+      };
+      clock.nextTurn(step);
+      return {
+        end: () => {
+          isEnding = true;
+        },
+      };
+    },
+  };
+  return workers;
+}
