@@ -116,7 +116,6 @@ export class ScanAhead {
   begin(file: WalkedFile): void {
     assert(this.#head === this.#tail && !this.#isReading, 'a file that is still read ahead');
     this.#file = file;
-    this.#isChained = false;
   }
 
   /** The walk read this much itself. */
