@@ -59,17 +59,21 @@ export class TeamMember {
     Atomics.add(this.#memory.control, onlineAt, 1);
   }
 
-  /** Claims the next job, checks its window and answers; false where no job waits, or another thread was faster. */
-  tryWork(): boolean {
-    const { control, bytes, words, windows, windowBytes } = this.#memory;
+  /** Claims the next job; -1 where none waits, or another thread was faster. */
+  tryClaim(): number {
+    const { control } = this.#memory;
     const job = Atomics.load(control, claimedAt);
-    if (job === Atomics.load(control, postedAt) || !this.#memory.claim(job)) return false;
+    return job < Atomics.load(control, postedAt) && this.#memory.claim(job) ? job : -1;
+  }
+
+  /** Checks the window of a job that was claimed, and answers. */
+  work(job: number): void {
+    const { control, bytes, words, windows, windowBytes } = this.#memory;
     const word = this.#memory.wordOf(job);
     const start = (job % windows) * windowBytes;
     const end = start + Atomics.load(control, word);
     Atomics.store(control, word + 2, verifiedBatchesEnd(bytes, words, start, end) - start);
     Atomics.store(control, word + 1, job + 1);
-    return true;
   }
 
   /** Sleeps until a job may wait. */
@@ -82,8 +86,12 @@ export class TeamMember {
   /** What a thread does for as long as it lives; `tell` says that a job was answered. */
   serve(tell: () => void): never {
     for (;;) {
-      if (this.tryWork()) tell();
-      else this.sleep();
+      const job = this.tryClaim();
+      if (job < 0) this.sleep();
+      else {
+        this.work(job);
+        tell();
+      }
     }
   }
 }

@@ -25,6 +25,8 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
       workers.started++;
       workers.living++;
       let member: TeamMember | null = null;
+      /** Claimed, and not answered yet. */
+      let job = -1;
       let isEnding = false;
       const end = (error: Error | null): void => {
         workers.living--;
@@ -35,15 +37,14 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
         const draw = rng.u32();
         if (dies > 0 && draw % dies === 0) {
           workers.died++;
-          // In the middle of a job, where one waits: words 0 and 1 are what was posted and what was claimed.
-          const control = new Int32Array(shared[0] as SharedArrayBuffer);
-          if (member !== null && Atomics.load(control, 1) < Atomics.load(control, 0))
-            Atomics.add(control, 1, 1);
           return end(new Error('it died'));
         }
         if ((draw >>> 8) % 3 === 0) {
           if (member === null) member = new TeamMember(shared);
-          else if (member.tryWork()) {
+          else if (job < 0) job = member.tryClaim();
+          else {
+            member.work(job);
+            job = -1;
             workers.checked++;
             handlers.onTold();
           }
