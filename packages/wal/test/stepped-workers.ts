@@ -25,8 +25,9 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
       workers.started++;
       workers.living++;
       let member: TeamMember | null = null;
-      /** Claimed, and not answered yet. */
+      /** Claimed, and not answered yet; and steps for which it stays so. */
       let job = -1;
+      let dawdle = 0;
       let isEnding = false;
       const end = (error: Error | null): void => {
         workers.living--;
@@ -41,7 +42,10 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
         }
         if ((draw >>> 8) % 3 === 0) {
           if (member === null) member = new TeamMember(shared);
-          else if (job < 0) job = member.tryClaim();
+          else if (job < 0) {
+            job = member.tryClaim();
+            dawdle = (draw >>> 16) % 8 === 0 ? 100 : 0;
+          } else if (dawdle > 0) dawdle--;
           else {
             member.work(job);
             job = -1;

@@ -9,6 +9,7 @@ import type { Inspection, InspectOptions } from '../../src/inspect/inspection.ts
 import { openWal } from '../../src/open.ts';
 import { recoveredGroupsOf } from '../../src/recovered-groups.ts';
 import { pageBytes } from '../../src/format.ts';
+import { heldLimits } from '../../src/large-batch.ts';
 import { small } from '../harness.ts';
 import { indexText } from '../index-text.ts';
 import { steppedWorkers } from '../stepped-workers.ts';
@@ -150,7 +151,9 @@ export interface ThreadsJudgement {
 
 /** Reads the image with and without threads that check it, which come up late, dawdle and die as drawn. */
 export function judgeThreads(image: Image, rng: SimRng): ThreadsJudgement {
-  const alone = everythingIn(inspect(image));
+  // Where larger batches come in parts, the walk leaves the way of the windows and comes back to it.
+  const limits = rng.pick([heldLimits, { wholeBatchBytesMax: 2 * pageBytes, partBytes: 4096 }]);
+  const alone = everythingIn(inspect(image, { limits }));
   const world = new MemWorld(image);
   const workers = steppedWorkers(world.clock, rng.fork('threads'), rng.pick([0, 0, 40, 8]));
   const help = {
@@ -161,7 +164,7 @@ export function judgeThreads(image: Image, rng: SimRng): ThreadsJudgement {
     startBytes: rng.pick([0, 0, 30_000]),
     windowBytes: rng.pick([2, 5, 16, 64]) * pageBytes,
   };
-  const helped = everythingIn(inspect(image, { help }, world));
+  const helped = everythingIn(inspect(image, { help, limits }, world));
   const { checked, died, living } = workers;
   if (living > 0) return { complaint: `${living} threads outlive the inspection`, checked, died };
   const complaint = alone === helped ? null : `with threads it is\n${helped}\nelse\n${alone}`;
