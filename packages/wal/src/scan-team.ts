@@ -66,13 +66,20 @@ export class TeamMember {
     return job < Atomics.load(control, postedAt) && this.#memory.claim(job) ? job : -1;
   }
 
+  /** What is to be checked for a job that was claimed: nobody changes it before the answer. */
+  bytesOf(job: number): Uint8Array {
+    const { control, bytes, windows, windowBytes } = this.#memory;
+    const start = (job % windows) * windowBytes;
+    return bytes.subarray(start, start + Atomics.load(control, this.#memory.wordOf(job)));
+  }
+
   /** Checks the window of a job that was claimed, and answers. */
   work(job: number): void {
-    const { control, bytes, words, windows, windowBytes } = this.#memory;
+    const { control, bytes, words } = this.#memory;
     const word = this.#memory.wordOf(job);
-    const start = (job % windows) * windowBytes;
-    const end = start + Atomics.load(control, word);
-    Atomics.store(control, word + 2, verifiedBatchesEnd(bytes, words, start, end) - start);
+    const { byteOffset: start, length } = this.bytesOf(job);
+    const end = verifiedBatchesEnd(bytes, words, start, start + length);
+    Atomics.store(control, word + 2, end - start);
     Atomics.store(control, word + 1, job + 1);
   }
 

@@ -1,6 +1,7 @@
 // Checking threads that run in the test's own thread, a job at a time and in an order drawn from a seed: they come up late,
 // overtake each other, dawdle and, where asked for, die at any of their steps.
 
+import { crc32 } from '@flotilla/codec';
 import type { Clock, Rng, Workers } from '@flotilla/io';
 import { TeamMember } from '../src/scan-team.ts';
 
@@ -9,8 +10,9 @@ export interface SteppedWorkers extends Workers {
   started: number;
   died: number;
   living: number;
-  /** Windows that they checked. */
+  /** Windows that they checked, and those that changed under their hands, which none may. */
   checked: number;
+  disturbed: number;
 }
 
 /** `dies`: one step in so many is the thread's last; 0 = none is. */
@@ -21,6 +23,7 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
     died: 0,
     living: 0,
     checked: 0,
+    disturbed: 0,
     start: (_entry, shared, handlers) => {
       workers.started++;
       workers.living++;
@@ -28,6 +31,8 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
       /** Claimed, and not answered yet; and steps for which it stays so. */
       let job = -1;
       let dawdle = 0;
+      let sum = 0;
+      const sumOf = (bytes: Uint8Array): number => crc32(bytes, 0, bytes.length);
       let isEnding = false;
       const end = (error: Error | null): void => {
         workers.living--;
@@ -45,8 +50,10 @@ export function steppedWorkers(clock: Clock, rng: Rng, dies = 0): SteppedWorkers
           else if (job < 0) {
             job = member.tryClaim();
             dawdle = (draw >>> 16) % 8 === 0 ? 100 : 0;
+            if (job >= 0) sum = sumOf(member.bytesOf(job));
           } else if (dawdle > 0) dawdle--;
           else {
+            if (sum !== sumOf(member.bytesOf(job))) workers.disturbed++;
             member.work(job);
             job = -1;
             workers.checked++;

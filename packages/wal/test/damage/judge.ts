@@ -165,7 +165,8 @@ export function judgeThreads(image: Image, rng: SimRng): ThreadsJudgement {
     windowBytes: rng.pick([2, 5, 16, 64]) * pageBytes,
   };
   const helped = everythingIn(inspect(image, { help, limits }, world));
-  const { checked, died, living } = workers;
+  const { checked, died, living, disturbed } = workers;
+  if (disturbed > 0) return { complaint: 'a window changed under a thread', checked, died };
   if (living > 0) return { complaint: `${living} threads outlive the inspection`, checked, died };
   const complaint = alone === helped ? null : `with threads it is\n${helped}\nelse\n${alone}`;
   return { complaint, checked, died };
