@@ -11,6 +11,8 @@ import { inspectDirectory } from '../src/inspect/inspect-directory.ts';
 import type { Inspection, InspectOptions } from '../src/inspect/inspection.ts';
 import { heldLimits } from '../src/large-batch.ts';
 import type { ScanHelp } from '../src/scan-ahead.ts';
+import { makeBase } from './damage/base-images.ts';
+import { damageImage } from './damage/damage-image.ts';
 import { everythingIn } from './damage/judge.ts';
 import { type Image, MemWorld } from './damage/mem-world.ts';
 import { createLog, openLog, tempDir } from './harness.ts';
@@ -176,6 +178,28 @@ describe('threads that check a log ahead of the walk', () => {
     expect(checked).toBeGreaterThan(batches / 2);
   });
 
+  it('find the same in damaged images on a real disk, verdict, refusal and index', async () => {
+    const damaged: Image[] = [];
+    for (let number = 1; damaged.length < 12; number++) {
+      const { files } = damageImage(makeBase(1 + (number % 4)), new SimRng(number, 'damage'));
+      // Links and folders in place of files are judged before anything is walked.
+      if ([...files.values()].every((node) => node instanceof Uint8Array)) damaged.push(files);
+    }
+    const { world, help, threads, info } = watched();
+    for (const [i, files] of damaged.entries()) {
+      const where = tempDir();
+      fs.mkdirSync(where);
+      for (const [name, bytes] of files)
+        fs.writeFileSync(path.join(where, name), bytes as Uint8Array);
+      const alone = everythingIn(await inspectOn(world, where));
+      const small = { ...help, threads: 1 + (i % 2), windowBytes: 16 * kib };
+      const helped = everythingIn(await inspectOn(world, where, { help: small }));
+      expect(helped, `image ${i}`).toBe(alone);
+    }
+    expect(threads.started).toBeGreaterThan(6);
+    expect([threads.living, info]).toEqual([0, []]);
+  });
+
   it('may die in the middle: the walk checks the rest alone, finds the same, and says so', async () => {
     const { world, help, threads, info } = watched((start) => (entry, shared, handlers) => {
       const thread = start(entry, shared, {
@@ -199,20 +223,18 @@ describe('threads that check a log ahead of the walk', () => {
     }
   });
 
-  it('may be impossible to start: the walk goes on alone, and says so', async () => {
-    const { world, help, threads, info } = watched(
-      (start) => (entry, shared, handlers) => start(`${entry}.absent.js`, shared, handlers),
-    );
-    const alone = await inspectOn(world, directory);
-    const slow = (): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    const found = await inspectOn(world, directory, {
-      help: { ...help, threads: 2 },
-      // Long enough for the failure to arrive before the end.
-      onBatch: slow,
+  it('may be impossible to start: the walk goes on alone, and says so once', async () => {
+    const { world, help, threads, info } = watched(() => (_entry, _shared, handlers) => {
+      setImmediate(() => handlers.onEnd(new Error('no room for a thread')));
+      return { end() {} };
     });
+    const alone = await inspectOn(world, directory);
+    const found = await inspectOn(world, directory, { help: { ...help, threads: 2 } });
     expect(everythingIn(found) === everythingIn(alone)).toBe(true);
     expect(threads).toEqual({ started: 2, living: 0 });
-    expect(info).toEqual([expect.stringContaining('a checking thread ended (Cannot find module')]);
+    expect(info).toEqual([
+      'a checking thread ended (no room for a thread): the log is checked in the main thread',
+    ]);
   });
 
   it('do not hide that a file became shorter while it was read', () => {
