@@ -54,7 +54,7 @@ export interface WalOptions {
   /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
   readonly suspectTail?: 'refuse' | 'discard';
   /**
-   * Threads that check batches while a log of more than 16 MiB is opened, default 2, at most 4; never more than there are
+   * Threads that check batches while a log of 256 MiB or more is opened, default 2, at most 4; never more than there are
    * processors, and none where there is one. 0 = everything in the calling thread.
    */
   readonly scanWorkers?: number;

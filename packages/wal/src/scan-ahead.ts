@@ -17,7 +17,9 @@ import { ScanTeam } from './scan-team.ts';
 import { wholeBatchesEnd } from './verify-batches.ts';
 
 const mib = 1024 * 1024;
-/** Most threads that may be asked for. */
+/** A smaller log is open in less time than threads take to come up and to have their code compiled. */
+export const helpedLogBytesMin: number = 256 * mib;
+/** Most threads that may be asked for: with three the one that replays is the last to be done, and each takes memory. */
 export const scanWorkersMax = 4;
 
 /** What an inspection is given where it may use threads. */
@@ -28,8 +30,8 @@ export interface ScanHelp {
   readonly threads: number;
   /** A line for the operator: a thread could not be started or died. */
   readonly onInfo: (line: string) => void;
-  /** Bytes that are read before threads are started: a small log is open before they are. Set lower by tests. */
-  readonly startBytes?: number;
+  /** Logs whose files have fewer bytes are read alone, and how large a window is. Set lower by tests. */
+  readonly logBytesMin?: number;
   readonly windowBytes?: number;
 }
 
@@ -103,7 +105,6 @@ export class ScanAhead {
   #isChained = false;
   /** File offset of the next window to read. */
   #next = 0;
-  #seenBytes = 0;
   #wanted: Wanted | null = null;
   #drained: (() => void) | null = null;
 
@@ -116,11 +117,6 @@ export class ScanAhead {
   begin(file: WalkedFile): void {
     assert(this.#head === this.#tail && !this.#isReading, 'a file that is still read ahead');
     this.#file = file;
-  }
-
-  /** The walk read this much itself. */
-  noteRead(bytes: number): void {
-    this.#seenBytes += bytes;
   }
 
   /**
@@ -157,11 +153,11 @@ export class ScanAhead {
     team.end((run) => this.#help.clock.nextTurn(run), done);
   }
 
-  /** Starts the threads where the log has turned out long enough. */
+  /** Starts the threads, the first time. */
   #hasTeam(): boolean {
-    const { threads, workers, startBytes = 16 * mib, onInfo } = this.#help;
+    const { threads, workers, onInfo } = this.#help;
     if (this.#team !== null) return this.#team.isWhole;
-    if (threads === 0 || this.#seenBytes < startBytes) return false;
+    if (threads === 0) return false;
     const size = { threads, windows: threads + 2, windowBytes: this.#windowBytes };
     this.#team = new ScanTeam(workers, entry, size, {
       told: () => this.#serve(),

@@ -101,7 +101,6 @@ export class WindowReader {
       if (error !== null) return callback(error);
       this.length = kept + bytes;
       this.bytesRead += bytes;
-      this.#ahead?.noteRead(bytes);
       if (this.length < wanted) this.end = offset + this.length;
       callback(null);
     });

@@ -27,8 +27,8 @@ const roomy = {
   entryBytesMax: mib,
   cacheBytes: 4 * mib,
 };
-/** A walk begins with threads in its first window, and those are small. */
-const eager = { startBytes: 0, windowBytes: 256 * kib, onInfo: () => {} } as const;
+/** A log of any length has threads, and their windows are small. */
+const eager = { logBytesMin: 0, windowBytes: 256 * kib, onInfo: () => {} } as const;
 
 let directory = '';
 let image: Image = new Map();
@@ -127,7 +127,6 @@ describe('threads that check a log ahead of the walk', () => {
         workers,
         clock: world.clock,
         threads: rng.between(1, 3),
-        startBytes: rng.pick([0, 5 * mib]),
         windowBytes: rng.pick([256 * kib, mib, 2 * mib]),
       };
       const alone = everythingIn(inspectImage({ limits }, new MemWorld(files)));
@@ -279,6 +278,8 @@ describe('threads that check a log ahead of the walk', () => {
   it('serve an opening too: as many as were asked for, and none of a log that is open before they are', async () => {
     const copy = tempDir();
     fs.cpSync(directory, copy, { recursive: true });
+    // Nothing is read behind the capacity that a segment's header names: the file is only longer, so that the log is.
+    fs.truncateSync(path.join(copy, '0000000000000001.seg'), 300 * mib);
     const long = watched();
     const log = await openLog({ directory: copy, ...roomy, scanWorkers: 3 }, long.world);
     expect(long.threads).toEqual({ started: 3, living: 0 });

@@ -3,16 +3,20 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createNodeWorld, type Workers, type World } from '@flotilla/io';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createLog, layEntries, tempDir } from '../../../packages/wal/test/harness.ts';
-import { inspect } from './inspect.ts';
+import { inspect, inspectIn } from './inspect.ts';
 import { peakMiB } from './peak.ts';
 
 const mib = 1024 * 1024;
 const program = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 let directory = '';
 
-/** 60 MiB: batches of 1 MiB, and in the middle one that is held whole and fits no window. */
+/**
+ * 60 MiB: batches of 1 MiB, and in the middle one that is held whole and fits no window. The first file is longer than the
+ * capacity its header names, so that the log counts as one that is worth threads; nothing is read there.
+ */
 beforeAll(async () => {
   directory = tempDir();
   const log = await createLog(directory, {
@@ -34,12 +38,27 @@ beforeAll(async () => {
     await log.sync();
   }
   await log.close();
+  fs.truncateSync(path.join(directory, '0000000000000001.seg'), 300 * mib);
 });
+
+/** A world with processors to spare that counts the threads it starts. */
+function counted(): { readonly world: World; readonly started: { threads: number } } {
+  const world = createNodeWorld();
+  const started = { threads: 0 };
+  const start: Workers['start'] = (entry, shared, handlers) => {
+    started.threads++;
+    return (world.workers as Workers).start(entry, shared, handlers);
+  };
+  return { world: { ...world, workers: { cores: 4, start } }, started };
+}
 
 describe('verify --jobs', () => {
   it('says the same with any number of threads, of a log that is whole and of one that is damaged', async () => {
     const say = async (jobs: string): Promise<unknown> => {
-      const { code, text, errors } = await inspect('verify', directory, '--json', '--jobs', jobs);
+      const { world, started } = counted();
+      const argv = ['verify', directory, '--json', '--jobs', jobs];
+      const { code, text, errors } = await inspectIn(world, ...argv);
+      expect(started.threads).toBe(Number(jobs));
       // What was read ahead and not needed, or read again behind a batch that fits no window, counts too.
       return { code, errors, ...JSON.parse(text), bytesScanned: 0 };
     };

@@ -10,7 +10,7 @@ import { heldLimits } from '../large-batch.ts';
 import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
 import { replayBatch, unfinishedGroup } from '../replay.ts';
-import { ScanAhead } from '../scan-ahead.ts';
+import { helpedLogBytesMin, ScanAhead } from '../scan-ahead.ts';
 import { type ScanEnd, type ScannedBatch, type ScanPlan, scanSegment } from '../scan.ts';
 import { flippedBitOf, type MendingBit, searchFlippedBit } from '../suspect.ts';
 import { WindowBuffer } from '../window-reader.ts';
@@ -47,7 +47,7 @@ class Inspector {
 
   readonly #index: LogIndex = new LogIndex();
   readonly #window: WindowBuffer = new WindowBuffer();
-  readonly #ahead: ScanAhead | null;
+  #ahead: ScanAhead | null = null;
   readonly #segments: SegmentReport[] = [];
   #newestBatches: BatchPlace[] = [];
   #survey: Survey | null = null;
@@ -70,14 +70,16 @@ class Inspector {
     this.#directory = directory;
     this.#options = options;
     this.#callback = callback;
-    const { help } = options;
-    this.#ahead = help === undefined ? null : new ScanAhead(help);
   }
 
   run(): void {
     surveyDirectory(this.#disk, this.#directory, (result) => {
       if ('refusal' in result) return this.#finish('refused', result.refusal, result.cause);
       this.#survey = result.survey;
+      const { help } = this.#options;
+      const bytes = result.survey.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+      if (help !== undefined && bytes >= (help.logBytesMin ?? helpedLogBytesMin))
+        this.#ahead = new ScanAhead(help);
       this.#checkBeyond(result.survey, 0);
     });
   }

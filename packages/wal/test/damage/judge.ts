@@ -161,7 +161,7 @@ export function judgeThreads(image: Image, rng: SimRng): ThreadsJudgement {
     clock: world.clock,
     threads: 1 + rng.below(3),
     onInfo: () => {},
-    startBytes: rng.pick([0, 0, 30_000]),
+    logBytesMin: 0,
     windowBytes: rng.pick([2, 5, 16, 64]) * pageBytes,
   };
   const helped = everythingIn(inspect(image, { help, limits }, world));
