@@ -50,7 +50,7 @@ export async function measureRecovery(
 ): Promise<BenchResult[]> {
   const results: BenchResult[] = [];
   for (const [i, shape] of shapes.entries()) {
-    const bytes = gigabytes * 1e9 * (i === 0 ? 1 : 0.25);
+    const bytes = gigabytes * 1e9;
     const path = join(directory, `recovery-${i}`);
     const built = await build(path, shape, bytes);
     const best = new Map<number, number>();
