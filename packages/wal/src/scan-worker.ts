@@ -3,5 +3,5 @@
 import { workerSide } from '@flotilla/io';
 import { TeamMember } from './scan-team.ts';
 
-const { shared, tell } = workerSide();
-new TeamMember(shared).serve(tell);
+const side = workerSide();
+new TeamMember(side.shared).serve(() => side.tell());

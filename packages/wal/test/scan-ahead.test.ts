@@ -206,7 +206,7 @@ describe('threads that check a log ahead of the walk', () => {
           handlers.onTold();
           thread.end();
         },
-        onEnd: handlers.onEnd,
+        onEnd: (error) => handlers.onEnd(error),
       });
       return thread;
     });

@@ -172,9 +172,13 @@ export function judgeThreads(image: Image, rng: SimRng): ThreadsJudgement {
   return { complaint, checked, died };
 }
 
-/** All that an inspection finds, as text. */
-export function everythingIn({ index, bytesScanned, survey, cause, ...facts }: Inspection): string {
-  return `${JSON.stringify({ ...facts, cause: cause?.message })}\n${indexText(index)}`;
+/** All that an inspection finds, as text; how much it read for it is left out. */
+export function everythingIn(found: Inspection): string {
+  const { verdict, refusal, lastSeq, lastHdrCrc, seqSeen, epochSeen } = found;
+  const { segments, witnesses, tail, newestBatches, abandoned } = found;
+  const words = { verdict, refusal, cause: found.cause?.message, segments, witnesses, tail };
+  const numbers = { lastSeq, lastHdrCrc, seqSeen, epochSeen, newestBatches, abandoned };
+  return `${JSON.stringify({ ...words, ...numbers })}\n${indexText(found.index)}`;
 }
 
 function placeOf({ refusal, verdict, lastSeq, witnesses }: Inspection): string {
