@@ -509,7 +509,8 @@ function openLog(
         walBytesMax: numbers.walBytesMax,
         syncMethod: options.syncMethod ?? 'fdatasync',
         suspectTail: options.suspectTail ?? 'refuse',
-        scanWorkers: numbers.scanWorkers,
+        // Where nobody says, the log knows better: it looks at the processors.
+        ...(options.scanWorkers === undefined ? {} : { scanWorkers: numbers.scanWorkers }),
         onInfo: options.onInfo ?? ((): void => {}),
       },
       engine,

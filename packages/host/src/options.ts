@@ -45,7 +45,7 @@ export interface HostOptions {
   readonly syncMethod?: 'fdatasync' | 'dsync' | 'none';
   /** Damage of exactly one bit in the last batch, which nothing shows to have been acknowledged. */
   readonly suspectTail?: 'refuse' | 'discard';
-  /** Threads that check a long log while it is opened, as far as there are processors; 0 = in this one. */
+  /** Threads that check a long log while it is opened; 0 = in this one. Default: as there are processors, two at most. */
   readonly scanWorkers?: number;
   /** Commands taken and not answered yet, of all groups and of one; above it: BUSY. */
   readonly pendingBytesMax?: number;

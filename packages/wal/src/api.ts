@@ -54,8 +54,8 @@ export interface WalOptions {
   /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
   readonly suspectTail?: 'refuse' | 'discard';
   /**
-   * Threads that check batches while a log of 256 MiB or more is opened, default 2, at most 4; never more than there are
-   * processors, and none where there is one. 0 = everything in the calling thread.
+   * Threads that check batches while a log of 256 MiB or more is opened, at most 4; 0 = everything in the calling thread.
+   * Default: two, but one where there are two processors, and none where there is one.
    */
   readonly scanWorkers?: number;
   /** Informational lines: a torn tail that was dropped, a batch that took over a second, a disk that is full. */

@@ -83,7 +83,6 @@ export type { ScannedBatch } from './scan.ts';
 export {
   type ScanHelp,
   scanThreadsOf,
-  scanWorkersDefault,
   scanWorkersMax,
 } from './scan-ahead.ts';
 export { decideTail, type TailFacts, type TailFault, type TailVerdict } from './verdict.ts';

@@ -4,7 +4,7 @@ import { alignUp } from '@flotilla/codec';
 import { FlotillaError } from '@flotilla/io';
 import type { SyncMethod, WalOptions } from './api.ts';
 import { batchBodyBytesMax, pageBytes } from './format.ts';
-import { scanWorkersDefault, scanWorkersMax } from './scan-ahead.ts';
+import { scanWorkersMax } from './scan-ahead.ts';
 
 const mib = 1024 * 1024;
 /** What one group may lay in one turn beyond its largest entry. */
@@ -24,7 +24,8 @@ export interface WalSettings {
   readonly syncMethod: SyncMethod;
   readonly hasReserve: boolean;
   readonly suspectTail: 'refuse' | 'discard';
-  readonly scanWorkers: number;
+  /** Null: as many as there are processors for. */
+  readonly scanWorkers: number | null;
   readonly onInfo: (line: string) => void;
 }
 
@@ -84,7 +85,10 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
     syncMethod: options.syncMethod ?? 'fdatasync',
     hasReserve: options.reserve ?? true,
     suspectTail: options.suspectTail ?? 'refuse',
-    scanWorkers: whole('scanWorkers', options.scanWorkers ?? scanWorkersDefault, 0, scanWorkersMax),
+    scanWorkers:
+      options.scanWorkers === undefined
+        ? null
+        : whole('scanWorkers', options.scanWorkers, 0, scanWorkersMax),
     onInfo: options.onInfo ?? (() => {}),
   };
   if (typeof options.directory !== 'string' || options.directory === '') {

@@ -35,12 +35,9 @@ export interface ScanHelp {
   readonly windowBytes?: number;
 }
 
-/** Threads that are asked for where nobody says. */
-export const scanWorkersDefault = 2;
-
-/** Of the threads that are asked for, those that have a processor; none where this thread has the only one. */
-export function scanThreadsOf(workers: Workers, wanted: number): number {
-  return workers.cores < 2 ? 0 : Math.min(wanted, workers.cores);
+/** As many threads as are asked for; where nobody says (null) two, as far as the replaying one leaves them a processor. */
+export function scanThreadsOf(workers: Workers, wanted: number | null): number {
+  return wanted ?? Math.max(0, Math.min(2, workers.cores - 1));
 }
 
 /** Next to the sources there is no JavaScript for a thread to load; the build has it. */
@@ -158,7 +155,7 @@ export class ScanAhead {
     const { threads, workers, onInfo } = this.#help;
     if (this.#team !== null) return this.#team.isWhole;
     if (threads === 0) return false;
-    const size = { threads, windows: threads + 2, windowBytes: this.#windowBytes };
+    const size = { threads, windows: threads + 3, windowBytes: this.#windowBytes };
     this.#team = new ScanTeam(workers, entry, size, {
       told: () => this.#serve(),
       lost: ({ message }) => {

@@ -47,45 +47,40 @@ class TeamMemory {
   claim(job: number): boolean {
     return Atomics.compareExchange(this.control, claimedAt, job, job + 1) === job;
   }
-}
 
-/** A thread of the team, from inside. */
-export class TeamMember {
-  readonly #memory: TeamMemory;
-
-  constructor(shared: readonly SharedArrayBuffer[]) {
-    const [control, bytes] = shared as [SharedArrayBuffer, SharedArrayBuffer];
-    this.#memory = new TeamMemory(control, bytes);
-    Atomics.add(this.#memory.control, onlineAt, 1);
-  }
-
-  /** Claims the next job; -1 where none waits, or another thread was faster. */
+  /** Claims the next job; -1 where none waits, or somebody else was faster. */
   tryClaim(): number {
-    const { control } = this.#memory;
-    const job = Atomics.load(control, claimedAt);
-    return job < Atomics.load(control, postedAt) && this.#memory.claim(job) ? job : -1;
+    const job = Atomics.load(this.control, claimedAt);
+    return job < Atomics.load(this.control, postedAt) && this.claim(job) ? job : -1;
   }
 
   /** What is to be checked for a job that was claimed: nobody changes it before the answer. */
   bytesOf(job: number): Uint8Array {
-    const { control, bytes, windows, windowBytes } = this.#memory;
-    const start = (job % windows) * windowBytes;
-    return bytes.subarray(start, start + Atomics.load(control, this.#memory.wordOf(job)));
+    const start = (job % this.windows) * this.windowBytes;
+    return this.bytes.subarray(start, start + Atomics.load(this.control, this.wordOf(job)));
   }
 
   /** Checks the window of a job that was claimed, and answers. */
   work(job: number): void {
-    const { control, bytes, words } = this.#memory;
-    const word = this.#memory.wordOf(job);
+    const word = this.wordOf(job);
     const { byteOffset: start, length } = this.bytesOf(job);
-    const end = verifiedBatchesEnd(bytes, words, start, start + length);
-    Atomics.store(control, word + 2, end - start);
-    Atomics.store(control, word + 1, job + 1);
+    const end = verifiedBatchesEnd(this.bytes, this.words, start, start + length);
+    Atomics.store(this.control, word + 2, end - start);
+    Atomics.store(this.control, word + 1, job + 1);
+  }
+}
+
+/** A thread of the team, from inside. */
+export class TeamMember extends TeamMemory {
+  constructor(shared: readonly SharedArrayBuffer[]) {
+    const [control, bytes] = shared as [SharedArrayBuffer, SharedArrayBuffer];
+    super(control, bytes);
+    Atomics.add(this.control, onlineAt, 1);
   }
 
   /** Sleeps until a job may wait. */
   sleep(): void {
-    const { control } = this.#memory;
+    const { control } = this;
     const posted = Atomics.load(control, postedAt);
     if (Atomics.load(control, claimedAt) === posted) Atomics.wait(control, postedAt, posted);
   }

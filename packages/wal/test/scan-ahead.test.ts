@@ -285,10 +285,14 @@ describe('threads that check a log ahead of the walk', () => {
     expect(long.threads).toEqual({ started: 3, living: 0 });
     const ends = log.wal.recoveredGroups().map((group) => group.lastIndex);
     await log.close();
+    fs.truncateSync(path.join(copy, '0000000000000001.seg'), 300 * mib);
     const none = watched();
     const again = await openLog({ directory: copy, ...roomy, scanWorkers: 0 }, none.world);
     expect(again.wal.recoveredGroups().map((group) => group.lastIndex)).toEqual(ends);
     await again.close();
+    const unsaid = watched();
+    await (await openLog({ directory: copy, ...roomy }, unsaid.world)).close();
+    expect(unsaid.threads).toEqual({ started: 2, living: 0 });
     const small = watched();
     const created = await createLog(tempDir(), {}, small.world);
     created.group(1);

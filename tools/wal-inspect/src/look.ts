@@ -24,8 +24,8 @@ const pauseMsMax = 50;
 export interface LookOptions {
   readonly directory?: string;
   readonly onBatch?: InspectOptions['onBatch'];
-  /** Threads beside this one, as far as there are processors. */
-  readonly jobs?: number;
+  /** Threads beside this one; null: as many as there are processors for. */
+  readonly jobs?: number | null;
   /** Called before each try, to forget what an earlier one gathered. */
   readonly begin?: () => void;
 }
@@ -65,7 +65,7 @@ export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look>
   }
 }
 
-function helpOf({ world, out }: Job, jobs: number): Pick<InspectOptions, 'help'> {
+function helpOf({ world, out }: Job, jobs: number | null): Pick<InspectOptions, 'help'> {
   const { clock, workers } = world;
   if (workers === undefined || jobs === 0) return {};
   const onInfo = (line: string): void => out.error(`wal-inspect: ${line}`);

@@ -2,7 +2,7 @@
 // names what was wrong; an option that a command does not have is wrong too, not ignored.
 
 import { parseArgs } from 'node:util';
-import { scanWorkersDefault, scanWorkersMax } from '@flotilla/wal';
+import { scanWorkersMax } from '@flotilla/wal';
 import { typeNames } from './record-walk.ts';
 import { type CommandName, commandNames, commands, optionTable } from './usage.ts';
 
@@ -37,7 +37,8 @@ export interface Options {
   readonly index: boolean;
   readonly follow: boolean;
   readonly deep: boolean;
-  readonly jobs: number;
+  /** Null: as many as there are processors for. */
+  readonly jobs: number | null;
   readonly acceptDataLoss: boolean;
   readonly at: Place | null;
   readonly group: number | null;
@@ -106,8 +107,9 @@ function parseRepair(values: Values): RepairPlan | null {
   return plans[0] ?? null;
 }
 
-function parseJobs(text: string | undefined): number {
-  const jobs = wholeNumber('--jobs', text, scanWorkersDefault);
+function parseJobs(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const jobs = wholeNumber('--jobs', text, 0);
   if (jobs <= scanWorkersMax) return jobs;
   throw new UsageError(`--jobs must be from 0 to ${scanWorkersMax}, not ${jobs}`);
 }
