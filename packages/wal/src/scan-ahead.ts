@@ -19,7 +19,7 @@ import { wholeBatchesEnd } from './verify-batches.ts';
 const mib = 1024 * 1024;
 /** A smaller log is open in less time than threads take to come up and to have their code compiled. */
 export const helpedLogBytesMin: number = 256 * mib;
-/** Most threads that may be asked for: with three the one that replays is the last to be done, and each takes memory. */
+/** Most threads that may be asked for: with three all wait for the one that replays, and each takes memory. */
 export const scanWorkersMax = 4;
 
 /** What an inspection is given where it may use threads. */
