@@ -32,10 +32,13 @@ export function crc32(bytes: Uint8Array, start: number, end: number, seed = 0): 
   const b = bytes;
   let crc = ~seed;
   let i = start;
-  // `!` because sixteen casts would bury the sum; every index is within the tables, and `end` within the bytes. What
-  // depends on the step before stands last: the rest of the sum need not wait for it.
+  // `!` because sixteen casts would bury the sum; every index is within the tables, and `end` within the bytes.
   for (const last = end - stride; i <= last; i += stride) {
-    const rest =
+    crc =
+      t[3840 | ((b[i]! ^ crc) & 0xff)]! ^
+      t[3584 | ((b[i + 1]! ^ (crc >>> 8)) & 0xff)]! ^
+      t[3328 | ((b[i + 2]! ^ (crc >>> 16)) & 0xff)]! ^
+      t[3072 | (b[i + 3]! ^ (crc >>> 24))]! ^
       t[2816 | b[i + 4]!]! ^
       t[2560 | b[i + 5]!]! ^
       t[2304 | b[i + 6]!]! ^
@@ -48,11 +51,6 @@ export function crc32(bytes: Uint8Array, start: number, end: number, seed = 0): 
       t[512 | b[i + 13]!]! ^
       t[256 | b[i + 14]!]! ^
       t[b[i + 15]!]!;
-    crc =
-      rest ^
-      t[3840 | ((b[i]! ^ crc) & 0xff)]! ^
-      t[3584 | ((b[i + 1]! ^ (crc >>> 8)) & 0xff)]! ^
-      (t[3328 | ((b[i + 2]! ^ (crc >>> 16)) & 0xff)]! ^ t[3072 | (b[i + 3]! ^ (crc >>> 24))]!);
   }
   for (; i < end; i++) crc = (crc >>> 8) ^ t[(crc ^ b[i]!) & 0xff]!;
   return ~crc >>> 0;
@@ -77,10 +75,15 @@ export function crc32OfWords(
   let i = start;
   for (const last = end - stride; i <= last; i += stride) {
     const at = i >>> 2;
+    const k = w[at]! ^ crc;
     const l = w[at + 1]!;
     const m = w[at + 2]!;
     const n = w[at + 3]!;
-    const rest =
+    crc =
+      t[3840 + (k & 0xff)]! ^
+      t[3584 + ((k >>> 8) & 0xff)]! ^
+      t[3328 + ((k >>> 16) & 0xff)]! ^
+      t[3072 + (k >>> 24)]! ^
       t[2816 + (l & 0xff)]! ^
       t[2560 + ((l >>> 8) & 0xff)]! ^
       t[2304 + ((l >>> 16) & 0xff)]! ^
@@ -93,12 +96,6 @@ export function crc32OfWords(
       t[512 + ((n >>> 8) & 0xff)]! ^
       t[256 + ((n >>> 16) & 0xff)]! ^
       t[n >>> 24]!;
-    const k = w[at]! ^ crc;
-    crc =
-      rest ^
-      t[3840 + (k & 0xff)]! ^
-      t[3584 + ((k >>> 8) & 0xff)]! ^
-      (t[3328 + ((k >>> 16) & 0xff)]! ^ t[3072 + (k >>> 24)]!);
   }
   for (const last = end - 4; i <= last; i += 4) {
     const k = w[i >>> 2]! ^ crc;
