@@ -109,6 +109,7 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
       unit: '1/s',
       value: Math.round((logRounds * groups * entries * 1000) / logMs),
       ...p,
+      roundsPerSecond: Math.round((logRounds * 1000) / logMs),
       bytesPerRound: Math.round(roundBytes),
       segmentsRecycled,
       rotations,

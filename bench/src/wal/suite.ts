@@ -51,7 +51,7 @@ const options = {
   dir: { kind: 'text', default: tmpdir(), help: 'folder for the logs' },
 } as const satisfies OptionTable;
 
-/** Small batches, each waited for, as other logs are measured (wal.md B3, B5). */
+/** Small batches, as other logs are measured (wal.md B3, B5). */
 const batchShapes: readonly RoundsShape[] = [
   { groups: 5, entries: 10, payload: 1024 },
   { groups: 48, entries: 1, payload: 128 },
@@ -70,12 +70,10 @@ export async function wal(args: readonly string[]): Promise<SuiteReport> {
         const plan = { directory, seconds, overlapped, syncMethod, ...shape };
         results.push(...(await measureRounds(plan)));
       };
-      if (wants('rounds')) {
-        for (const overlapped of [true, false]) {
-          await measure({ groups, entries: 1, payload }, overlapped);
-        }
+      for (const overlapped of [true, false]) {
+        if (wants('rounds')) await measure({ groups, entries: 1, payload }, overlapped);
+        if (wants('batches')) for (const shape of batchShapes) await measure(shape, overlapped);
       }
-      if (wants('batches')) for (const shape of batchShapes) await measure(shape, false);
     }
     if (wants('sizes')) results.push(...(await measureSizes(directory, params.seconds / 6)));
     if (wants('recovery')) results.push(...(await measureRecovery(directory, params.gigabytes)));
