@@ -1,6 +1,6 @@
-// One entry per group and round, one fsync a round (wal.md B7), against the raw cost of the same bytes: one aligned write
-// and one fdatasync onto a file that was written before. Log and raw take turns within the run, so that a disk that
-// changes its mind changes both.
+// One block per group and round, one fsync a round (wal.md B3, B5, B7), against the raw cost of the same bytes: one aligned
+// write and one fdatasync onto a file that was written before. Log and raw take turns within the run, so that a disk that
+// changes its mind changes both. Every so many rounds all groups are compacted.
 //
 // `overlapped`: the next round is encoded while the one before is being synced, as a host does. `strict`: only then.
 
@@ -13,10 +13,17 @@ import { BenchLog, layBlock, payloadOf } from './bench-log.ts';
 const mib = 1024 * 1024;
 const keptRounds = 64;
 
-export interface RoundsPlan {
-  readonly directory: string;
+/** What a round lays. */
+export interface RoundsShape {
   readonly groups: number;
+  /** Of a group, one block. */
+  readonly entries: number;
+  /** Bytes of an entry. */
   readonly payload: number;
+}
+
+export interface RoundsPlan extends RoundsShape {
+  readonly directory: string;
   readonly seconds: number;
   readonly overlapped: boolean;
   readonly syncMethod: 'fdatasync' | 'dsync';
@@ -26,39 +33,42 @@ export interface RoundsPlan {
 class Rounds {
   readonly #log: BenchLog;
   readonly #slots: readonly number[];
+  readonly #entries: number;
   readonly #payload: Uint8Array;
   round = 0;
   layMs = 0;
 
-  constructor(log: BenchLog, slots: readonly number[], payload: Uint8Array) {
+  constructor(log: BenchLog, slots: readonly number[], entries: number, payload: Uint8Array) {
     this.#log = log;
     this.#slots = slots;
+    this.#entries = entries;
     this.#payload = payload;
   }
 
   lay(): void {
-    const index = ++this.round;
     const { wal } = this.#log;
+    const entries = this.#entries;
     const startedMs = performance.now();
-    for (const slot of this.#slots) layBlock(wal, slot, index, 1, this.#payload);
+    const first = this.round++ * entries + 1;
+    for (const slot of this.#slots) layBlock(wal, slot, first, entries, this.#payload);
     this.layMs += performance.now() - startedMs;
-    if (index % keptRounds !== 0 || index === keptRounds) return;
+    if (this.round % keptRounds !== 0 || this.round === keptRounds) return;
     for (const slot of this.#slots) {
-      wal.noteCommit(slot, index);
-      wal.layCompact(slot, index - keptRounds);
+      wal.noteCommit(slot, first + entries - 1);
+      wal.layCompact(slot, first - keptRounds * entries);
     }
   }
 }
 
 export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
-  const { directory, groups, payload, seconds, overlapped, syncMethod } = plan;
+  const { directory, groups, entries, payload, seconds, overlapped, syncMethod } = plan;
   const options = { syncMethod, cacheBytes: 16 * mib };
   const log = await BenchLog.open(
-    join(directory, `rounds-${groups}-${overlapped}-${syncMethod}`),
+    join(directory, `rounds-${groups}-${entries}-${overlapped}-${syncMethod}`),
     true,
     options,
   );
-  const rounds = new Rounds(log, log.openGroups(groups), payloadOf(payload));
+  const rounds = new Rounds(log, log.openGroups(groups), entries, payloadOf(payload));
   const raw = new RawWriter(join(directory, 'raw'), 256 * mib);
   const turns = 6;
   const turnMs = (seconds * 1000) / turns;
@@ -67,6 +77,7 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
   let rawMs = 0;
   let rawRounds = 0;
   const latencies = new Latencies();
+  const rawLatencies = new Latencies();
   // Segments and slabs exist, and code is compiled, before anything counts.
   await runRounds(log, rounds, turnMs / 2, overlapped, new Latencies());
   rounds.layMs = 0;
@@ -80,23 +91,25 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
     const { counters } = log.wal;
     roundBytes = (counters.batchBytes - batchBytes) / (counters.batches - batches);
     const aligned = Math.round(roundBytes / 4096) * 4096;
-    const done = await raw.run(aligned, turnMs / 2);
+    const done = await raw.run(aligned, turnMs / 2, rawLatencies);
     rawMs += done.elapsedMs;
     rawRounds += done.rounds;
   }
-  const entries = (rounds.round - firstRound) * groups;
+  const laidEntries = (rounds.round - firstRound) * groups * entries;
   const { segmentsRecycled, rotations } = log.wal.counters;
   await log.close();
   raw.close();
   const perRoundMs = logMs / logRounds;
-  const name = `${groups} groups x ${payload} B, one fsync a round, ${overlapped ? 'overlapped' : 'strict'}, ${syncMethod}`;
+  const size = entries === 1 ? `${payload} B` : `${entries} x ${payload} B`;
+  const name = `${groups} groups x ${size}, one fsync a round, ${overlapped ? 'overlapped' : 'strict'}, ${syncMethod}`;
   const p = latencies.percentiles();
   return [
     {
       name: `entries, ${name}`,
       unit: '1/s',
-      value: Math.round((logRounds * groups * 1000) / logMs),
+      value: Math.round((logRounds * groups * entries * 1000) / logMs),
       ...p,
+      roundsPerSecond: Math.round((logRounds * 1000) / logMs),
       bytesPerRound: Math.round(roundBytes),
       segmentsRecycled,
       rotations,
@@ -107,11 +120,12 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
       value: Number((perRoundMs / (rawMs / rawRounds)).toFixed(3)),
       roundMs: Number(perRoundMs.toFixed(4)),
       rawMs: Number((rawMs / rawRounds).toFixed(4)),
+      ofMedians: Number((p.p50Ms / rawLatencies.percentiles().p50Ms).toFixed(3)),
     },
     {
       name: `encode + CRC an entry, ${name}`,
       unit: 'us',
-      value: Number(((rounds.layMs * 1000) / entries).toFixed(4)),
+      value: Number(((rounds.layMs * 1000) / laidEntries).toFixed(4)),
     },
   ];
 }
@@ -138,7 +152,8 @@ function runRounds(
       rounds.lay();
       log.wal.endTurn();
     };
-    log.onDurable = step;
+    // A host encodes in a turn of its own, by when the log has begun to write the round that waits.
+    log.onDurable = overlapped ? () => setImmediate(step) : step;
     rounds.lay();
     log.wal.endTurn();
     // One more round waits, encoded, whenever one is in flight.
@@ -165,13 +180,18 @@ class RawWriter {
   run(
     roundBytes: number,
     durationMs: number,
+    latencies: Latencies,
   ): Promise<{ readonly rounds: number; readonly elapsedMs: number }> {
     const data = payloadOf(roundBytes);
     const startedMs = performance.now();
     let rounds = 0;
+    let lastMs = startedMs;
     return new Promise((resolve, reject) => {
       const next = (): void => {
-        const elapsedMs = performance.now() - startedMs;
+        const nowMs = performance.now();
+        const elapsedMs = nowMs - startedMs;
+        if (rounds > 0) latencies.add(nowMs - lastMs);
+        lastMs = nowMs;
         if (elapsedMs >= durationMs) return resolve({ rounds, elapsedMs });
         if (this.#offset + roundBytes > this.#bytes) this.#offset = 0;
         fs.write(this.#fd, data, 0, roundBytes, this.#offset, (writeError) => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type OptionTable, readOptions } from '../options.ts';
 import type { BenchResult, SuiteReport } from '../suite.ts';
 import { measureIndex, measureRecovery } from './recovery.ts';
-import { measureRounds } from './rounds.ts';
+import { measureRounds, type RoundsShape } from './rounds.ts';
 import { measureSizes } from './sizes.ts';
 import { measureSteady } from './steady.ts';
 
@@ -15,7 +15,7 @@ const options = {
   part: {
     kind: 'choice',
     default: 'all',
-    choices: ['all', 'rounds', 'sizes', 'recovery', 'index', 'steady'],
+    choices: ['all', 'rounds', 'batches', 'sizes', 'recovery', 'index', 'steady'],
     help: 'what to measure',
   },
   seconds: {
@@ -51,20 +51,28 @@ const options = {
   dir: { kind: 'text', default: tmpdir(), help: 'folder for the logs' },
 } as const satisfies OptionTable;
 
+/** Small batches, as other logs are measured (wal.md B3, B5). */
+const batchShapes: readonly RoundsShape[] = [
+  { groups: 5, entries: 10, payload: 1024 },
+  { groups: 48, entries: 1, payload: 128 },
+];
+
 export async function wal(args: readonly string[]): Promise<SuiteReport> {
   const params = readOptions(options, args);
   const directory = fs.mkdtempSync(join(params.dir, 'flotilla-wal-bench-'));
   const wants = (part: string): boolean => params.part === 'all' || params.part === part;
   const results: BenchResult[] = [];
   try {
-    if (wants('rounds')) {
-      const { groups, payload, seconds, sync } = params;
-      for (const syncMethod of ['fdatasync', 'dsync'] as const) {
-        if (sync !== 'both' && sync !== syncMethod) continue;
-        for (const overlapped of [true, false]) {
-          const plan = { directory, groups, payload, seconds, overlapped, syncMethod } as const;
-          results.push(...(await measureRounds(plan)));
-        }
+    const { groups, payload, seconds, sync } = params;
+    for (const syncMethod of ['fdatasync', 'dsync'] as const) {
+      if (sync !== 'both' && sync !== syncMethod) continue;
+      const measure = async (shape: RoundsShape, overlapped: boolean): Promise<void> => {
+        const plan = { directory, seconds, overlapped, syncMethod, ...shape };
+        results.push(...(await measureRounds(plan)));
+      };
+      for (const overlapped of [true, false]) {
+        if (wants('rounds')) await measure({ groups, entries: 1, payload }, overlapped);
+        if (wants('batches')) for (const shape of batchShapes) await measure(shape, overlapped);
       }
     }
     if (wants('sizes')) results.push(...(await measureSizes(directory, params.seconds / 6)));

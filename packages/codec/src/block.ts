@@ -48,6 +48,10 @@ export function codecOf(slot: number): number {
 export function entryTypeOf(slot: number): number {
   return slot >>> 29;
 }
+/** Whether this version can apply such an entry: raw, and of a type above. Others may stand in logs of later versions. */
+export function isKnownEntry(slot: number): boolean {
+  return codecOf(slot) === payloadCodecs.raw && entryTypeOf(slot) <= entryTypes.config;
+}
 
 /** Bytes of a block of `count` entries whose stored payloads have `payloadBytes` together. */
 export function blockBytesOf(count: number, payloadBytes: number): number {
@@ -151,6 +155,14 @@ export function isConfigurationBlock(bytes: Uint8Array, at: number): boolean {
     u32At(bytes, at + 16) === 1 &&
     entryTypeOf(u32At(bytes, at + blockHeaderBytes)) === entryTypes.config
   );
+}
+/** Whether this version can apply all of its entries. */
+export function hasOnlyKnownEntries(bytes: Uint8Array, at: number): boolean {
+  const count = blockCount(bytes, at);
+  for (let i = 0; i < count; i++) {
+    if (!isKnownEntry(u32At(bytes, at + blockHeaderBytes + blockTableSlotBytes * i))) return false;
+  }
+  return true;
 }
 export function blockFirstIndex(bytes: Uint8Array, at: number): number {
   return u64At(bytes, at);

@@ -73,17 +73,13 @@ export function crc32OfWords(
   let crc = ~seed;
   if ((start & 3) !== 0 || end - start >= nativeBytesMin) return crc32(bytes, start, end, seed);
   let i = start;
+  // What depends on the step before comes last: the processor works on the other three words meanwhile.
   for (const last = end - stride; i <= last; i += stride) {
     const at = i >>> 2;
-    const k = w[at]! ^ crc;
     const l = w[at + 1]!;
     const m = w[at + 2]!;
     const n = w[at + 3]!;
-    crc =
-      t[3840 + (k & 0xff)]! ^
-      t[3584 + ((k >>> 8) & 0xff)]! ^
-      t[3328 + ((k >>> 16) & 0xff)]! ^
-      t[3072 + (k >>> 24)]! ^
+    const rest =
       t[2816 + (l & 0xff)]! ^
       t[2560 + ((l >>> 8) & 0xff)]! ^
       t[2304 + ((l >>> 16) & 0xff)]! ^
@@ -96,14 +92,18 @@ export function crc32OfWords(
       t[512 + ((n >>> 8) & 0xff)]! ^
       t[256 + ((n >>> 16) & 0xff)]! ^
       t[n >>> 24]!;
+    const k = w[at]! ^ crc;
+    crc =
+      rest ^
+      (t[3840 + (k & 0xff)]! ^ t[3584 + ((k >>> 8) & 0xff)]!) ^
+      (t[3328 + ((k >>> 16) & 0xff)]! ^ t[3072 + (k >>> 24)]!);
   }
   for (const last = end - 4; i <= last; i += 4) {
     const k = w[i >>> 2]! ^ crc;
     crc =
       t[768 + (k & 0xff)]! ^
       t[512 + ((k >>> 8) & 0xff)]! ^
-      t[256 + ((k >>> 16) & 0xff)]! ^
-      t[k >>> 24]!;
+      (t[256 + ((k >>> 16) & 0xff)]! ^ t[k >>> 24]!);
   }
   for (; i < end; i++) crc = (crc >>> 8) ^ t[(crc ^ bytes[i]!) & 0xff]!;
   return ~crc >>> 0;

@@ -34,7 +34,7 @@ import {
   resolveNumbers,
 } from './options.ts';
 import { readConfigurations } from './recovered-configurations.ts';
-import { Replica } from './replica.ts';
+import { neverReady, Replica } from './replica.ts';
 
 /** Tokens of one life of a host begin so far above those of the life before. */
 const tokensOfLife = 2 ** 40;
@@ -281,6 +281,8 @@ export class Host {
       this.#numbers.entryBytesMax,
     );
     replica.isDurable = recovered !== undefined;
+    // What it said before is forgotten: it may have been named since.
+    if (recovered !== undefined) replica.readyAt = neverReady;
     this.#recovered.delete(groupId);
     this.#engine.addReplica(replica);
     if (replica.core.isRemoved) {

@@ -1,9 +1,10 @@
 // Disk over node:fs. Files are opened without following links and made with mode 0600; a lock is flock(2), taken by
 // the flock(1) program on our descriptor, so that it lives as long as the open file description does, or, where that
-// program is missing, a file made exclusively that names its owner.
+// program is missing, a file that names its owner (pid-file.ts).
 
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { PidFile } from './pid-file.ts';
 import type {
   Callback,
   Disk,
@@ -38,21 +39,23 @@ class NodeFile implements File {
 class NodeFileLock implements FileLock {
   readonly #path: string;
   readonly #fd: number;
-  readonly #unlinkOnRelease: boolean;
+  /** Null where the lock is a flock. */
+  readonly #pidFile: PidFile | null;
 
-  constructor(path: string, fd: number, unlinkOnRelease: boolean) {
+  constructor(path: string, fd: number, pidFile: PidFile | null) {
     this.#path = path;
     this.#fd = fd;
-    this.#unlinkOnRelease = unlinkOnRelease;
+    this.#pidFile = pidFile;
   }
 
   release(): void {
-    if (this.#unlinkOnRelease) fs.rmSync(`${this.#path}.pid`, { force: true });
+    this.#pidFile?.release();
     fs.closeSync(this.#fd);
   }
 
   isIntact(): boolean {
     try {
+      if (this.#pidFile?.holds() === false) return false;
       const byName = fs.statSync(this.#path);
       const byDescriptor = fs.fstatSync(this.#fd);
       return byName.ino === byDescriptor.ino && byName.dev === byDescriptor.dev;
@@ -170,51 +173,21 @@ function takeLock(path: string): FileLock | IoError {
   const flock = spawnSync('flock', ['-n', '-x', '3'], {
     stdio: ['ignore', 'ignore', 'ignore', fd],
   });
-  if (flock.status === 0) return new NodeFileLock(path, fd, false);
+  if (flock.status === 0) return new NodeFileLock(path, fd, null);
   if (flock.error === undefined) {
     fs.closeSync(fd);
     return wouldBlock(path);
   }
-  if (takePidFile(`${path}.pid`)) return new NodeFileLock(path, fd, true);
+  let pidFile: PidFile | null;
+  try {
+    pidFile = PidFile.take(`${path}.pid`);
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
+  if (pidFile !== null) return new NodeFileLock(path, fd, pidFile);
   fs.closeSync(fd);
   return wouldBlock(path);
-}
-
-/** Without flock(1): a file that names the owner, broken when that process is gone or is another one by now. */
-function takePidFile(path: string): boolean {
-  const self = `${process.pid} ${processStart(process.pid)}`;
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      fs.writeFileSync(path, self, { flag: 'wx', mode: 0o600 });
-      return true;
-    } catch (error) {
-      if ((error as IoError).code !== 'EEXIST') throw error;
-    }
-    const [pid = '', start = ''] = fs.readFileSync(path, 'utf8').split(' ');
-    if (isAlive(Number(pid)) && processStart(Number(pid)) === start) return false;
-    fs.rmSync(path, { force: true });
-  }
-  return false;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as IoError).code === 'EPERM';
-  }
-}
-
-/** Start time and boot of a process where the system tells, so that a re-used pid is not taken for its predecessor. */
-function processStart(pid: number): string {
-  try {
-    const fields = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
-    const boot = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-    return `${fields[19] ?? ''}@${boot}`;
-  } catch {
-    return '';
-  }
 }
 
 function wouldBlock(path: string): IoError {

@@ -18,7 +18,7 @@ import {
   formatMinor,
   isBatchHeader,
   isSpareName,
-  lockName,
+  isLockName,
   pageBytes,
   pathIn,
   segmentName,
@@ -41,7 +41,7 @@ const firstSegId = 1;
 /** Whether a directory without STORE holds nothing but what creating one leaves behind half-way. */
 export function isInterruptedCreation(names: readonly string[]): boolean {
   if (!names.includes(storeNewName)) return false;
-  return names.every((name) => name === lockName || name === `${lockName}.pid` || isLeftover(name));
+  return names.every((name) => isLockName(name) || isLeftover(name));
 }
 
 function isLeftover(name: string): boolean {

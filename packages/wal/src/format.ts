@@ -330,6 +330,7 @@ export const storeName = 'STORE';
 /** Stands only while a store is being created; it marks an interrupted creation. */
 export const storeNewName = 'STORE.new';
 export const lockName = 'LOCK';
+const lockPattern = /^LOCK(\.pid(\.[0-9a-z.]+)?)?$/;
 /** A segment file kept back for the day the disk is full. */
 export const reserveName = 'reserve.seg';
 const segmentPattern = /^([0-9a-f]{16})\.seg$/;
@@ -365,4 +366,8 @@ export function isZero(bytes: Uint8Array, start: number, end: number): boolean {
 /** A path inside the log's directory. */
 export function pathIn(directory: string, name: string): string {
   return directory.endsWith('/') ? directory + name : `${directory}/${name}`;
+}
+/** The lock, and what stands beside it on systems without flock(1). */
+export function isLockName(name: string): boolean {
+  return lockPattern.test(name);
 }

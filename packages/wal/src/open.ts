@@ -5,7 +5,7 @@ import { type Disk, type FileLock, FlotillaError, type IoError } from '@flotilla
 import type { Wal, WalEvents, WalOptions, WalWorld } from './api.ts';
 import { createStore, drawInstance, isInterruptedCreation } from './create.ts';
 import { writeFully } from './disk-steps.ts';
-import { lockName, pathIn, storeName } from './format.ts';
+import { isLockName, lockName, pathIn, storeName } from './format.ts';
 import { settle, type WalSettings } from './options.ts';
 import { recoverStore } from './recovery.ts';
 import { refusedBySystem } from './refusal.ts';
@@ -112,7 +112,7 @@ function prepareDirectory(
       if (error !== null) return callback(refusedBySystem('list', directory, error));
       if (names.includes(storeName)) return callback(null);
       if (!settings.create) return callback(absent(directory));
-      const isFree = names.every((name) => name === lockName || name === `${lockName}.pid`);
+      const isFree = names.every(isLockName);
       if (isFree || isInterruptedCreation(names)) return callback(null);
       const found = names.slice(0, 5).join(', ');
       const message = `${directory} holds no store, but other things: ${found}`;

@@ -110,6 +110,18 @@ describe('a log that is opened again', () => {
     await again.close();
   });
 
+  it('WF50: is created where an opener without flock(1) was killed and left its files beside the lock', async () => {
+    const directory = tempDir();
+    fs.mkdirSync(directory);
+    for (const name of ['LOCK', 'LOCK.pid', 'LOCK.pid.77', 'LOCK.pid.dead.78']) {
+      fs.writeFileSync(path.join(directory, name), '');
+    }
+    const infos: string[] = [];
+    await (await createLog(directory)).close();
+    await (await openLog({ directory, onInfo: (line) => infos.push(line) })).close();
+    expect(infos).toEqual([]);
+  });
+
   it('refuses options that cannot work, all problems at once', async () => {
     const options = { directory: tempDir(), create: true, instance: 1 };
     const refusal = openLog({ ...options, segmentBytes: 64 * 1024, entryBytesMax: 0 });

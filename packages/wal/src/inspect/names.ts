@@ -1,7 +1,7 @@
 // What each name in the directory is to the log. Names decide nothing but which files are looked at.
 
 import { checkpointName } from '../checkpoint-format.ts';
-import { isSpareName, lockName, reserveName, segmentIdOf, storeName } from '../format.ts';
+import { isSpareName, isLockName, reserveName, segmentIdOf, storeName } from '../format.ts';
 
 /**
  * `segment` between oldest and newest of STORE; `leftover` below: a purge was cut short; `beyond` above: a rotation or a
@@ -19,6 +19,6 @@ export function roleOf(
     return segId < store.oldestSeg ? 'leftover' : 'segment';
   }
   if (isSpareName(name)) return 'spare';
-  const isOwn = name === storeName || name === lockName || name === `${lockName}.pid`;
+  const isOwn = name === storeName || isLockName(name);
   return isOwn || name === reserveName || name === checkpointName ? 'own' : 'stray';
 }
