@@ -511,6 +511,8 @@ function openLog(
         walBytesMax: numbers.walBytesMax,
         syncMethod: options.syncMethod ?? 'fdatasync',
         suspectTail: options.suspectTail ?? 'refuse',
+        // Where nobody says, the log knows better: it looks at the processors.
+        ...(options.scanWorkers === undefined ? {} : { scanWorkers: numbers.scanWorkers }),
         onInfo: options.onInfo ?? ((): void => {}),
       },
       engine,

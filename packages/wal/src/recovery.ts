@@ -47,6 +47,7 @@ import type { StoreCallback } from './open.ts';
 import type { WalSettings } from './options.ts';
 import { refusalError, refusedBySystem } from './refusal.ts';
 import { moveBatch } from './replay.ts';
+import { scanThreadsOf } from './scan-ahead.ts';
 import { SegmentSet } from './segment-set.ts';
 import { type Spare, SpareMaker } from './spare-maker.ts';
 import { StoreFile } from './store-file.ts';
@@ -63,7 +64,11 @@ export function recoverStore(
 ): void {
   const { directory } = settings;
   const startedMs = world.clock.monotonicMs();
-  inspectDirectory(world.disk, directory, { suspectTail: settings.suspectTail }, (found) => {
+  const { suspectTail, scanWorkers, onInfo } = settings;
+  const { workers, clock } = world;
+  const threads = workers === undefined ? 0 : scanThreadsOf(workers, scanWorkers);
+  const help = workers === undefined ? {} : { help: { workers, clock, threads, onInfo } };
+  inspectDirectory(world.disk, directory, { suspectTail, ...help }, (found) => {
     const { survey, tail, refusal } = found;
     if (refusal !== null) {
       const error =
