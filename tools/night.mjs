@@ -52,13 +52,18 @@ const entries = [
   {
     name: 'core-mutants',
     does: 'each known bug planted into the core: the test that names it fails',
-    args: ['tools/core-mutants.mjs'],
+    args: ['tools/test-mutants.mjs', 'packages/core'],
   },
   {
     name: 'core-frames',
     does: '1,000,000 damaged frames of RaftNode messages',
     env: { FLOTILLA_FUZZ_FRAMES: '1000000' },
     args: [...unit, '--testTimeout', '1800000', 'packages/raftnode/test/s2-safety.test.ts'],
+  },
+  {
+    name: 'log-mutants',
+    does: 'each fault of the log’s table handled wrongly, planted into the log: the test of that row fails',
+    args: ['tools/test-mutants.mjs', 'packages/wal'],
   },
   {
     name: 'log-damage',
