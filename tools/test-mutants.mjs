@@ -104,7 +104,7 @@ function failuresBefore(mutants) {
 /**
  * What became of the test while the bug was planted.
  * @param {Mutant} mutant
- * @returns {{ verdict: 'caught' | 'MISSED' | 'STALE ' | 'ENDLESS', by?: string }}
+ * @returns {{ verdict: 'caught' | 'MISSED' | 'STALE ' | 'BROKEN' | 'ENDLESS', by?: string }}
  */
 function judged(mutant) {
   const sources = planted(mutant);
@@ -114,6 +114,8 @@ function judged(mutant) {
   const failed = results.find(({ status }) => status === 'failed');
   if (failed === undefined) return { verdict: 'MISSED' };
   const why = failed.failureMessages?.[0]?.split('\n')[0] ?? '';
+  // Not the test has noticed something: the text that was planted is no program.
+  if (/^(?:ReferenceError|SyntaxError)/.test(why)) return { verdict: 'BROKEN', by: why };
   return { verdict: 'caught', by: `${failed.fullName} (${why.slice(0, 160)})` };
 }
 
