@@ -164,19 +164,23 @@ describe('what was not synced when the power went', () => {
 
   it('WF60: a power cut in a burst of many groups over a rotation keeps every group that was acknowledged', () => {
     let rotations = 0;
+    // Turns whose records stand in two segments.
+    let divided = 0;
     for (let n = 1; n < 120; n += isFull ? 1 : 3) {
       const host = new SimLogHost(n);
       const log = host.open();
       const slots = Array.from({ length: 20 }, (_, i) => openGroup(log, i + 1));
       host.sync(log);
-      const text = 'z'.repeat(900);
+      const text = 'z'.repeat(1200);
       const acked = slots.map(() => 0);
       host.disk.crashAfter(n);
       for (let index = 1; index <= 12 && !host.disk.isStopped; index++) {
+        const { batches } = log.wal.counters;
         for (const slot of slots) append(log, slot, index, [`${slot} ${index} ${text}`]);
         const position = log.wal.endTurn();
         host.runMs(30);
         if (log.wal.durablePosition >= position) acked.fill(index);
+        if (log.wal.counters.batches === batches + 2) divided++;
       }
       rotations += log.wal.counters.rotations;
       host.powerCut();
@@ -188,5 +192,6 @@ describe('what was not synced when the power went', () => {
       }
     }
     expect(rotations).toBeGreaterThan(5);
+    expect(divided).toBeGreaterThan(5);
   });
 });
