@@ -1,5 +1,5 @@
 import type { FlotillaError } from '@flotilla/io';
-import type { FaultEffect } from '@flotilla/testkit';
+import { type FaultEffect, loseEverything } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { RecordRef } from '../src/api.ts';
 import { segmentName } from '../src/format.ts';
@@ -44,7 +44,7 @@ function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, num
   expect(host.close(log)).toBeNull();
   // Only descriptors are closed: nothing is written, synced or renamed any more.
   expect(host.disk.callLog.slice(calls).every((call) => call.op === 'close')).toBe(true);
-  host.powerCut();
+  host.powerCut(loseEverything);
   const again = host.open();
   for (const [group, last] of Object.entries(acked)) {
     expect(lastIndexes(again)[Number(group)]).toBeGreaterThanOrEqual(last);
@@ -81,7 +81,7 @@ describe('a failure of the disk', () => {
       const again = host.open();
       expect(lastIndexes(again)).toEqual({ 1: pages === 'dropped' ? 2 : 1 });
       // The power goes right after: what the group was shown must still be there.
-      host.powerCut();
+      host.powerCut(loseEverything);
       expect(lastIndexes(host.open())).toEqual({ 1: pages === 'dropped' ? 2 : 1 });
     }
   });
@@ -115,7 +115,7 @@ describe('a failure of the disk', () => {
       append(log, slot, 2, ['two'.repeat(3000)]);
       host.sync(log);
       expect(log.poison).toEqual([]);
-      host.powerCut();
+      host.powerCut(loseEverything);
       expect(lastIndexes(host.open())).toEqual({ 1: 2 });
     }
   });
@@ -155,7 +155,7 @@ describe('a failure of the disk', () => {
         expect(fault.hits).toBe(4);
         expect(log.poison).toEqual([]);
         expect(host.info.join('\n')).toContain(code);
-        host.powerCut();
+        host.powerCut(loseEverything);
         const again = host.open();
         expect(lastIndexes(again)[1]).toBeGreaterThanOrEqual(2);
         host.close(again);
