@@ -308,6 +308,10 @@ describe('a batch whose checksums hold but that cannot be', () => {
       rewrite(built, 2, change);
       expect(reasonOf(built.host)).toBe('E_FORMAT');
     }
+    // One record of two: what stands behind it is nobody's.
+    const built = storeWith(1);
+    rewrite(built, 0, (bytes) => putU32(bytes, 36, 1));
+    expect(reasonOf(built.host)).toBe('E_FORMAT');
   });
 
   it('WF45: of compressed entries is taken as it stands or refused, and nothing in it is believed before its CRC', () => {
@@ -364,18 +368,28 @@ describe('a batch whose checksums hold but that cannot be', () => {
       bytes[4] = 2;
     });
     version(major);
+    const flags = storeWith(3);
+    rewrite(flags, 2, (bytes) => {
+      bytes[5] = 0x40;
+    });
+    version(flags);
     const record = storeWith(3);
     rewrite(record, 2, (bytes) => {
       bytes[64] = 90;
     });
     version(record);
-    const segment = storeWith(3);
     const path = `${directory}/0000000000000001.seg`;
-    const page = segment.host.disk.surgery.read(path).slice(0, 128);
-    putU32(page, 96, 1 << 7);
-    putU32(page, 124, crc32(page, 0, 124));
-    segment.host.disk.surgery.overwrite(path, 0, page);
-    version(segment);
+    for (const change of [
+      (page: Uint8Array) => putU32(page, 96, 1 << 7),
+      (page: Uint8Array) => putU32(page, 8, 2),
+    ]) {
+      const segment = storeWith(3);
+      const page = segment.host.disk.surgery.read(path).slice(0, 128);
+      change(page);
+      putU32(page, 124, crc32(page, 0, 124));
+      segment.host.disk.surgery.overwrite(path, 0, page);
+      version(segment);
+    }
     const store = storeWith(3);
     const slot = store.host.disk.surgery.read(`${directory}/STORE`).slice(4096, 4096 + 256);
     putU32(slot, 80, 4);

@@ -31,6 +31,7 @@ function started(): { host: SimLogHost; log: SimLog; slot: number } {
 function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, number>): void {
   expect(log.poison).toHaveLength(1);
   expect(log.wal.poisoned).toBe(log.poison[0]);
+  const calls = host.disk.callCount;
   const durable = log.wal.durablePosition;
   const { syncs } = log.wal.counters;
   expect(() => append(log, 0, 2, ['no'])).toThrow(log.poison[0]);
@@ -40,7 +41,6 @@ function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, num
   expect(log.wal.counters.syncs).toBe(syncs);
   const ref = new RecordRef();
   expect(log.wal.lookup(0, 1, ref)).toBe(true);
-  const calls = host.disk.callCount;
   expect(host.close(log)).toBeNull();
   // Only descriptors are closed: nothing is written, synced or renamed any more.
   expect(host.disk.callLog.slice(calls).every((call) => call.op === 'close')).toBe(true);
@@ -65,6 +65,19 @@ describe('a failure of the disk', () => {
     expect(log.poison[0]?.details).toMatchObject({ segment: segmentName(1), seq: 2, code: 'EIO' });
     expectPoisoned(host, log, { 1: 1 });
     expect(fault.matches).toBe(1);
+
+    // While a witness of the batch before it waits to be written.
+    const busy = started();
+    append(busy.log, busy.slot, 2, ['two']);
+    busy.host.sync(busy.log);
+    busy.host.disk.plan({
+      op: 'datasync',
+      path: segment(1),
+      effect: { kind: 'syncError', code: 'EIO', pages: 'dropped' },
+    });
+    append(busy.log, busy.slot, 3, ['three']);
+    busy.host.sync(busy.log);
+    expectPoisoned(busy.host, busy.log, { 1: 2 });
   });
 
   it('WF32: a tail that only the page cache has is durable before anybody sees it again', () => {
@@ -117,6 +130,26 @@ describe('a failure of the disk', () => {
       expect(log.poison).toEqual([]);
       host.powerCut(loseEverything);
       expect(lastIndexes(host.open())).toEqual({ 1: 2 });
+
+      // So do those of STORE, of headers and of spares.
+      for (const path of [/STORE$/, /spare-/]) {
+        const other = started();
+        const fault = other.host.disk.plan({
+          op: 'writev',
+          path,
+          times: 5,
+          effect: { kind: 'short', bytes },
+        });
+        let last = 1;
+        while (other.log.wal.counters.rotations < 3 && last < 100) {
+          append(other.log, other.slot, ++last, ['x'.repeat(7000)]);
+          other.host.sync(other.log);
+          other.host.runMs(20);
+        }
+        expect(fault.hits).toBe(5);
+        other.host.powerCut(loseEverything);
+        expect(lastIndexes(other.host.open())).toEqual({ 1: last });
+      }
     }
   });
 
@@ -333,8 +366,29 @@ describe('the end of the log', () => {
     log.wal.openGroup(5, 1, 1, config);
     config.fill(9);
     expect(log.wal.recoveredGroups()[0]?.config).toEqual(new Uint8Array([1, 2, 3]));
+
+    const slot = openGroup(log, 6);
+    append(log, slot, 1, ['one', 'two']);
+    log.wal.noteCommit(slot, 2);
+    const compacted = new Uint8Array([4, 5]);
+    log.wal.layCompact(slot, 1, compacted);
+    compacted.fill(9);
+    const id = new Uint8Array(16).fill(6);
+    const sent = new Uint8Array([7]);
+    const head = { index: 2, term: 1, bytes: 10, crc: 1 };
+    log.wal.laySnapshot(slot, { ...head, id, config: sent }, false);
+    sent.fill(9);
+    id.fill(9);
+    const check = (found: SimLog): void => {
+      const [first, second] = found.wal.recoveredGroups();
+      expect(first?.config).toEqual(new Uint8Array([1, 2, 3]));
+      expect(second?.config).toEqual(new Uint8Array([4, 5]));
+      expect(second?.snapshot?.config).toEqual(new Uint8Array([7]));
+      expect(second?.snapshot?.id).toEqual(new Uint8Array(16).fill(6));
+    };
+    check(log);
     host.close(log);
-    expect(host.open().wal.recoveredGroups()[0]?.config).toEqual(new Uint8Array([1, 2, 3]));
+    check(host.open());
   });
 
   it('says isFull before the last segment is used up', () => {

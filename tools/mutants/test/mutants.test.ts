@@ -9,8 +9,8 @@ import { edited, mutantsOf, owners, planted, root, testFilesOf, titlesOf } from 
 const all = owners().flatMap((owner) => mutantsOf(owner));
 
 describe('the planted bugs', () => {
-  it('are those of the core among others, each with an id of its own', () => {
-    expect(owners()).toEqual(expect.arrayContaining(['packages/core']));
+  it('are those of the core and of the log, each with an id of its own', () => {
+    expect(owners()).toEqual(expect.arrayContaining(['packages/core', 'packages/wal']));
     expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
   });
 
