@@ -5,7 +5,7 @@
 import { crashAfterOrder, crashWithout, type CrashPolicy, loseEverything } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { payloadIn } from './harness.ts';
-import { append, openGroup, SimLogHost, type SimLog } from './sim-harness.ts';
+import { append, openGroup, SimLogHost, type SimLog, withEntriesOnly } from './sim-harness.ts';
 
 /** What a log holds: the payloads of each group, or `gone` for a tombstone. */
 type Image = Readonly<Record<number, readonly string[] | 'gone'>>;
@@ -122,28 +122,6 @@ function cut(n: number, choose: (host: SimLogHost) => CrashPolicy): boolean {
     true,
   );
   return true;
-}
-
-/** A log of one group whose oldest segment holds the entries up to `sealed` and nothing else. */
-function withEntriesOnly(): { host: SimLogHost; log: SimLog; last: number; sealed: number } {
-  const host = new SimLogHost(7);
-  const log = host.open();
-  const slot = openGroup(log, 1);
-  const { counters } = log.wal;
-  const lasts: number[] = [];
-  let last = 0;
-  while (counters.rotations < 4) {
-    append(log, slot, ++last, ['x'.repeat(7000)]);
-    host.sync(log);
-    lasts[counters.rotations] = last;
-  }
-  log.wal.noteCommit(slot, last);
-  // What the group is moves out of the first segment, which then goes.
-  log.wal.layCompact(slot, lasts[0] as number);
-  log.wal.endTurn();
-  host.run(() => counters.segmentsFreed > 0);
-  host.runMs(1000);
-  return { host, log, last, sealed: lasts[1] as number };
 }
 
 describe('what was not synced when the power went', () => {
