@@ -63,7 +63,7 @@ const entries = [
   {
     name: 'log-mutants',
     does: 'each fault of the log’s table handled wrongly, planted into the log: the test of that row fails',
-    args: ['tools/test-mutants.mjs', 'packages/wal'],
+    args: ['tools/test-mutants.mjs', 'packages/wal', 'tools/wal-inspect'],
   },
   {
     name: 'log-damage',
