@@ -26,6 +26,16 @@ const unit = [vitest, 'run', '--project', 'unit'];
 /** @type {readonly Entry[]} */
 const entries = [
   {
+    name: 'sim-default',
+    does: '2,000 seeds of simulated clusters of real hosts under faults',
+    args: ['tools/sim/dist/main.js', '--seeds', '2000', '--jobs', '2'],
+  },
+  {
+    name: 'sim-churn',
+    does: '2,000 seeds of the same where members come, go and hand over',
+    args: ['tools/sim/dist/main.js', '--config', 'churn', '--seeds', '2000', '--jobs', '2'],
+  },
+  {
     name: 'core-sim',
     does: '2,000 seeds of a network of Raft cores, without and with members that come and go',
     env: { FLOTILLA_SEEDS: '2000' },

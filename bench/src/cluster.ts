@@ -10,6 +10,7 @@ import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { hostProcessFlags } from '@flotilla/host';
 import type {
   ClusterHostConfig,
   GroupState,
@@ -275,7 +276,8 @@ class HostProcess {
   constructor(nodeId: number, profile: string) {
     this.nodeId = nodeId;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
-    const flags = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const profiling = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const flags = [...hostProcessFlags, ...profiling];
     this.#process = fork(main, ['cluster-host'], { execArgv: flags });
     this.#ended = new Promise((resolve) => this.#process.once('exit', () => resolve()));
   }

@@ -8,6 +8,7 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { hostProcessFlags } from '@flotilla/host';
 import type {
   FaultAnswer,
   FaultHostConfig,
@@ -52,7 +53,8 @@ export class FaultHostProcess {
   constructor(nodeId: number, profile: string) {
     this.nodeId = nodeId;
     const main = fileURLToPath(new URL('../main.js', import.meta.url));
-    const flags = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const profiling = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const flags = [...hostProcessFlags, ...profiling];
     this.startedMs = performance.now();
     this.#process = fork(main, ['fault-host'], { execArgv: flags, serialization: 'advanced' });
     this.#process.on('message', (message: unknown) => {

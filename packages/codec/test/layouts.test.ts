@@ -84,10 +84,14 @@ describe('the entry block', () => {
   it('is taken as it was sealed, and refused with any bit of it or of its group id flipped', () => {
     const record = entriesRecord();
     expect(verifyBlockInRecord(record, recordHeadBytes, 64)).toBe('ok');
+    expect(verifyBlockInRecord(record, recordHeadBytes, 64, wordsOf(record))).toBe('ok');
     for (let bit = 8 * 8; bit < (recordHeadBytes + blockBytesOf(2, 2)) * 8; bit++) {
       const damaged = Uint8Array.from(record);
       damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
-      expect(verifyBlockInRecord(damaged, recordHeadBytes, 64), `bit ${bit}`).not.toBe('ok');
+      const verdict = verifyBlockInRecord(damaged, recordHeadBytes, 64);
+      expect(verdict, `bit ${bit}`).not.toBe('ok');
+      const byWords = verifyBlockInRecord(damaged, recordHeadBytes, 64, wordsOf(damaged));
+      expect(byWords, `bit ${bit}, by words`).toBe(verdict);
     }
   });
 

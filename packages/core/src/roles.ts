@@ -12,7 +12,9 @@ import {
   type CoreState,
   dropPeers,
   noteHardState,
+  isFirstCampaign,
   restartElectionTimer,
+  startFirstCampaignTimer,
   uncommittedBytes,
 } from './state.ts';
 
@@ -56,17 +58,20 @@ export function becomeFollower(
 export function becomePreCandidate(s: CoreState, nowMs: number, out: Effects): void {
   assert(s.role !== 'leader' && s.mayLead, 'only a voter that does not lead campaigns');
   if (s.askedToken !== 0) voidAsked(s, out);
+  const isFirst = s.role === 'follower';
   s.role = 'preCandidate';
   s.leader = 0;
   s.votesGranted = 0;
   s.votesRefused = 0;
-  restartElectionTimer(s, nowMs);
+  startCampaignTimer(s, isFirst, nowMs);
   out.stateChanged = true;
 }
 
 export function becomeCandidate(s: CoreState, nowMs: number, out: Effects): void {
   assert(s.role !== 'leader' && s.mayLead, 'only a voter that does not lead campaigns');
   if (s.askedToken !== 0) voidAsked(s, out);
+  // A pre-candidate that may win goes on with the campaign it began.
+  const isFirst = s.role === 'follower' || (s.role === 'preCandidate' && isFirstCampaign(s));
   s.role = 'candidate';
   s.leader = 0;
   s.term++;
@@ -75,9 +80,14 @@ export function becomeCandidate(s: CoreState, nowMs: number, out: Effects): void
   s.verifiedIndex = 0;
   s.votesGranted = 0;
   s.votesRefused = 0;
-  restartElectionTimer(s, nowMs);
+  startCampaignTimer(s, isFirst, nowMs);
   noteHardState(s, out);
   out.stateChanged = true;
+}
+
+function startCampaignTimer(s: CoreState, isFirst: boolean, nowMs: number): void {
+  if (isFirst) startFirstCampaignTimer(s, nowMs);
+  else restartElectionTimer(s, nowMs);
 }
 
 /** Takes leadership and appends the blank entry of the term. */

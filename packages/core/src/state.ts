@@ -187,10 +187,28 @@ export function electionMsMinOf(s: CoreState): number {
 /** Begins a new election time-out (Raft §5.2: drawn anew, so that split votes do not repeat). */
 export function restartElectionTimer(s: CoreState, nowMs: number): void {
   const { electionMsMin, electionMsMax } = s.config;
-  const spreadMs = electionMsMax - electionMsMin;
+  startTimer(s, electionMsMinOf(s), electionMsMax - electionMsMin, nowMs);
+}
+
+/**
+ * Begins the time of the first campaign in a silence: from half the least election time-out up to it. Its end waits for
+ * answers, not for a leader; a split vote, or a voter that heard the leader a moment longer, would else cost a whole
+ * second time-out. Only the first: where answers take long, the next campaign has the whole time.
+ */
+export function startFirstCampaignTimer(s: CoreState, nowMs: number): void {
+  const halfMs = s.config.electionMsMin / 2;
+  startTimer(s, halfMs, halfMs, nowMs);
+}
+
+/** Whether the time that runs is that of a first campaign: no other one is that short. */
+export function isFirstCampaign(s: CoreState): boolean {
+  return s.role !== 'follower' && s.timeoutMs < s.config.electionMsMin;
+}
+
+function startTimer(s: CoreState, leastMs: number, spreadMs: number, nowMs: number): void {
   s.timerBaseMs = nowMs;
   // Whole milliseconds are small integers, which need no object of their own.
-  s.timeoutMs = electionMsMinOf(s) + Math.floor(drawFraction(s) * spreadMs);
+  s.timeoutMs = Math.floor(leastMs + drawFraction(s) * spreadMs);
   s.deadlineMs = s.mayLead ? nowMs + s.timeoutMs : Number.POSITIVE_INFINITY;
 }
 

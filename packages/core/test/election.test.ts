@@ -19,6 +19,46 @@ describe('campaigning (Raft §5.2)', () => {
     expect(node.core.term).toBe(1);
   });
 
+  it('is repeated after half a time-out where the first try of a silence was not decided, then after whole ones', () => {
+    for (const preVote of [false, true]) {
+      const node = new Single({ config: { preVote } });
+      const waited = Array.from({ length: 4 }, () => {
+        node.nowMs = node.core.deadlineMs;
+        node.step({ kind: 'tick' });
+        return node.core.deadlineMs - node.nowMs;
+      });
+      const isWhole = waited.map((ms) => ms >= 100 && ms < 200);
+      expect([isWhole, (waited[0] ?? 0) >= 50]).toEqual([[false, true, true, true], true]);
+      // A leader was heard: the next silence begins anew.
+      node.receive(heartbeat, { from: 2, term: node.core.term + 1 });
+      const heardMs = node.nowMs;
+      expect(node.core.role).toBe('follower');
+      for (const least of [100, 50, 100]) {
+        const dueMs = node.core.deadlineMs;
+        expect(dueMs - node.nowMs).toBeGreaterThanOrEqual(least);
+        expect(dueMs - node.nowMs).toBeLessThan(2 * least);
+        node.nowMs = dueMs;
+        node.step({ kind: 'tick' });
+      }
+      expect(node.nowMs).toBeGreaterThan(heardMs + 250);
+    }
+  });
+
+  it('has the same short time for votes as for pre-votes, in a first try', () => {
+    const node = new Single({ config: { preVote: true } });
+    for (const [least, term] of [
+      [50, 1],
+      [100, 2],
+    ] as const) {
+      node.nowMs = node.core.deadlineMs;
+      node.step({ kind: 'tick' });
+      node.receive(preVoteAnswer, { from: 2, term, granted: true });
+      expect([node.core.role, node.core.term]).toEqual(['candidate', term]);
+      const leftMs = node.core.deadlineMs - node.nowMs;
+      expect([leftMs >= least, leftMs < 2 * least]).toEqual([true, true]);
+    }
+  });
+
   it('is put off by every sign of the leader, whose arrival moves only a number', () => {
     const node = new Single();
     const first = node.core.deadlineMs;

@@ -190,7 +190,10 @@ const statements: readonly Statement[] = [
       });
       expect(node.core.term).toBe(20);
       expect(new Set(drawn).size).toBeGreaterThan(10);
-      expect(drawn.every((ms) => ms >= 100 && ms < 200)).toBe(true);
+      // The first campaign of a silence waits for answers only, and is repeated earlier (election.test.ts).
+      const [first = 0, ...later] = drawn;
+      expect(first >= 50 && first < 100).toBe(true);
+      expect(later.every((ms) => ms >= 100 && ms < 200)).toBe(true);
     },
   ],
   [

@@ -6,13 +6,15 @@ import {
   blockFirstIndex,
   blockHeaderBytes,
   blockTableSlotBytes,
+  codecOf,
   entryTypeOf,
   entryTypes,
+  isKnownEntry,
   recordHeadBytes,
   storedLenOf,
   u32At,
 } from '@flotilla/codec';
-import { assert } from '@flotilla/io';
+import { assert, FlotillaError } from '@flotilla/io';
 import type { RecordRef } from '@flotilla/wal';
 import type { ApplyBatch, CommandResult } from './api.ts';
 import { type CompletionBatch, noTicket, statusOk } from './port.ts';
@@ -60,7 +62,8 @@ export class Applier {
   /**
    * Applies the entries of the record `ref` that are above the replica's appliedIndex and up to `upTo`, and adds the
    * answers of those somebody waits for to `completions`. Answers how many commands were applied. Throws what the state
-   * machine throws; the replica's appliedIndex then stands before the batch.
+   * machine throws, and WAL_VERSION where a later version wrote the log; the replica's appliedIndex then stands before
+   * the batch.
    */
   apply(replica: Replica, ref: RecordRef, upTo: number, completions: CompletionBatch): number {
     const batch = this.#batch;
@@ -82,6 +85,7 @@ export class Applier {
       if (index > last) break;
       const slot = u32At(bytes, blockAt + blockHeaderBytes + blockTableSlotBytes * i);
       const end = payloadAt + storedLenOf(slot);
+      if (!isKnownEntry(slot)) throw unknownEntry(replica.groupId, index, slot);
       if (index >= first && entryTypeOf(slot) === entryTypes.command) {
         batch.indexes[commands] = index;
         batch.starts[commands] = payloadAt;
@@ -108,4 +112,14 @@ export class Applier {
       }
     }
   }
+}
+
+function unknownEntry(groupId: number, index: number, slot: number): FlotillaError {
+  const codec = codecOf(slot);
+  const type = entryTypeOf(slot);
+  return new FlotillaError(
+    'WAL_VERSION',
+    `group ${groupId} stopped: its entry ${index} has codec ${codec} and type ${type}, which this version does not know`,
+    { groupId, index, codec, type },
+  );
 }

@@ -31,7 +31,6 @@ import type { CallTable } from './calls.ts';
 import { Inbox } from './inbox.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { LeaseGuard } from './lease-guard.ts';
-import { beatRecord } from './member-wire.ts';
 import { LiveFrames } from './live-frames.ts';
 import { Members, progressOf } from './members.ts';
 import { membershipOf, nodeIdsOf } from './membership.ts';
@@ -229,12 +228,13 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   /**
    * A host that only listens would never find out that a connection of its broke silently, and only the smaller node id
-   * dials: a learner has nothing to say of its own, and would be left out for good.
+   * dials: a learner has nothing to say of its own, and a follower nothing on the append lane while nothing comes there.
+   * Either would be left out for good.
    */
   #armBeat(): void {
     if (this.#isStopped) return;
     this.#beatTimer = this.#clock.at(this.#clock.monotonicMs() + beatMs, () => {
-      for (const link of this.#links) if (link.peer.isUp('control')) link.addRecord(beatRecord);
+      for (const link of this.#links) link.beat();
       this.wake();
       this.#armBeat();
     });

@@ -34,7 +34,7 @@ import {
   resolveNumbers,
 } from './options.ts';
 import { readConfigurations } from './recovered-configurations.ts';
-import { Replica } from './replica.ts';
+import { neverReady, Replica } from './replica.ts';
 
 /** Tokens of one life of a host begin so far above those of the life before. */
 const tokensOfLife = 2 ** 40;
@@ -281,6 +281,8 @@ export class Host {
       this.#numbers.entryBytesMax,
     );
     replica.isDurable = recovered !== undefined;
+    // What it said before is forgotten: it may have been named since.
+    if (recovered !== undefined) replica.readyAt = neverReady;
     this.#recovered.delete(groupId);
     this.#engine.addReplica(replica);
     if (replica.core.isRemoved) {
@@ -509,6 +511,8 @@ function openLog(
         walBytesMax: numbers.walBytesMax,
         syncMethod: options.syncMethod ?? 'fdatasync',
         suspectTail: options.suspectTail ?? 'refuse',
+        // Where nobody says, the log knows better: it looks at the processors.
+        ...(options.scanWorkers === undefined ? {} : { scanWorkers: numbers.scanWorkers }),
         onInfo: options.onInfo ?? ((): void => {}),
       },
       engine,

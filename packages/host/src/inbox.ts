@@ -7,6 +7,7 @@ import { type Message, messageKinds, type SteadyRows } from '@flotilla/core';
 import type { Peer, ReceivedFrame } from '@flotilla/transport';
 import type { Wal } from '@flotilla/wal';
 import type { IncomingAppend } from './incoming-append.ts';
+import { isBeat } from './member-wire.ts';
 import { isAnswer, type Members } from './members.ts';
 import type { EngineCounters } from './metrics.ts';
 import type { PeerLink } from './peer-link.ts';
@@ -89,9 +90,8 @@ export class Inbox {
     const message = this.#message;
     counters.messagesReceived++;
     if (isHostRecord(bytes, at)) {
-      return frame.kind === frameKinds.control
-        ? members.receive(link, peer, bytes, at)
-        : 'a frame holds a record that does not belong there';
+      if (frame.kind === frameKinds.control) return members.receive(link, peer, bytes, at);
+      return isBeat(bytes, at) ? null : 'a frame holds a record that does not belong there';
     }
     if (!readMessage(bytes, at, message)) return 'a message holds a number that cannot be one';
     const groupId = messageGroupId(bytes, at);

@@ -10,6 +10,7 @@ import {
   blockHeaderBytes,
   blockTableSlotBytes,
   blockTerm,
+  hasOnlyKnownEntries,
   isConfigurationBlock,
   recordHeadAt,
   recordHeadBytes,
@@ -65,6 +66,9 @@ export class IncomingAppend {
       const blockAt = recordAt + recordHeadBytes;
       const verdict = verifyBlockInRecord(bytes, blockAt, recordAt + head.recLen);
       if (verdict !== 'ok') return `a block is damaged (${verdict})`;
+      if (!hasOnlyKnownEntries(bytes, blockAt)) {
+        return 'an entry has a codec or a type that this version does not know';
+      }
       const first = blockFirstIndex(bytes, blockAt);
       const count = blockCount(bytes, blockAt);
       const isContiguous = this.#records === 0 ? first <= next : first === next;

@@ -28,3 +28,4 @@ export {
   numberOptions,
   type PeerAddress,
 } from './options.ts';
+export { hostProcessFlags } from './process-flags.ts';

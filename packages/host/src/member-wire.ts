@@ -9,7 +9,8 @@
 //              24 token u64
 //              flags: 1 = a replica of that generation stands there and waits to join
 //
-//   beat       0 type 66, 1 zero, 2 recordBytes u16, the rest zero: "this connection lives"
+//   beat       0 type 66, 1 zero, 2 recordBytes u16, the rest zero: "this connection lives"; on the append lane too, in a
+//              frame of answers
 //
 // The instance of the node that answers is not here: it is what its connection has proven.
 
@@ -57,6 +58,10 @@ export function encodeAnswer(answer: MemberAnswer): Uint8Array {
 
 /** Says nothing; whoever sends it learns whether its connection is dead. */
 export const beatRecord: Uint8Array = headOf(memberRecordTypes.beat, beatBytes, 0);
+
+export function isBeat(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === memberRecordTypes.beat;
+}
 
 function headOf(type: number, length: number, groupId: number): Uint8Array {
   const bytes = new Uint8Array(length);

@@ -6,8 +6,10 @@
 // where the replica was a member by what is committed below c. Then it was removed at c or before, and for good: who comes
 // back comes as a new generation. A question that is late finds a replica that has committed c, and changes nothing.
 //
-// What keeps that true: only a replica that holds nothing yet is ready to join. One that has entries was named before,
-// and may be about to hear that it was removed; added again under its old generation, it would end as a member.
+// What keeps that true: a generation is named once. Ready to join is only a replica that holds nothing yet, and that was
+// told so by nobody beside an earlier configuration: whoever it said "ready" to may have named it, and others may have
+// left it out again, without a word of either coming here. Added again under its old generation, it would end as a
+// member, as soon as it learns of what it missed.
 
 import { type MessageKind, messageKinds, type RaftCore } from '@flotilla/core';
 import type { Peer } from '@flotilla/transport';
@@ -18,11 +20,12 @@ import {
   answerAt,
   encodeAnswer,
   encodeQuestion,
+  isBeat,
   memberRecordTypes,
   questionAt,
 } from './member-wire.ts';
 import type { PeerLink } from './peer-link.ts';
-import type { Replica } from './replica.ts';
+import { neverAsked, type Replica } from './replica.ts';
 import type { ReplicaTable } from './replica-table.ts';
 
 /** Token of a question whose answer nobody waits for. */
@@ -99,7 +102,7 @@ export class Members {
 
   /** A record of member-wire.ts; answers what is wrong with it, if it breaks the protocol. */
   receive(link: PeerLink, peer: Peer, bytes: Uint8Array, at: number): string | null {
-    if (bytes[at] === memberRecordTypes.beat) return null;
+    if (isBeat(bytes, at)) return null;
     if (bytes[at] === memberRecordTypes.question) return this.#asked(link, bytes, at);
     const answer = answerAt(bytes, at);
     if (answer === null) return 'an answer about members holds a number that cannot be one';
@@ -121,7 +124,8 @@ export class Members {
       this.#events.remove(replica);
       replica = undefined;
     }
-    const isReady = replica?.isDurable === true && !replica.isEnded && replica.core.lastIndex === 0;
+    const isReady = replica !== undefined && isReadyAt(replica, configurationIndex);
+    if (replica !== undefined && isReady) replica.readyAt = configurationIndex;
     link.addRecord(
       encodeAnswer({
         groupId,
@@ -134,6 +138,12 @@ export class Members {
     this.#parts.stepper.wake();
     return null;
   }
+}
+
+/** Whether the replica may be added behind the configuration committed at that index. */
+function isReadyAt({ core, isDurable, isEnded, readyAt }: Replica, index: number): boolean {
+  const isUnused = readyAt === neverAsked || readyAt === index;
+  return isDurable && !isEnded && core.lastIndex === 0 && isUnused;
 }
 
 /** Whether the kind answers a request: those count only from the very members that a configuration names. */

@@ -45,6 +45,8 @@ export interface HostOptions {
   readonly syncMethod?: 'fdatasync' | 'dsync' | 'none';
   /** Damage of exactly one bit in the last batch, which nothing shows to have been acknowledged. */
   readonly suspectTail?: 'refuse' | 'discard';
+  /** Threads that check a long log while it is opened; 0 = in this one. Default: as there are processors, two at most. */
+  readonly scanWorkers?: number;
   /** Commands taken and not answered yet, of all groups and of one; above it: BUSY. */
   readonly pendingBytesMax?: number;
   readonly groupPendingBytesMax?: number;
@@ -74,6 +76,7 @@ export type NumberOptionName =
   | 'segmentBytes'
   | 'walBytesMax'
   | 'cacheBytes'
+  | 'scanWorkers'
   | 'pendingBytesMax'
   | 'groupPendingBytesMax'
   | 'inflightMessagesMax'
@@ -94,6 +97,7 @@ export const numberOptions: Readonly<Record<NumberOptionName, NumberOption>> = {
   segmentBytes: { default: 64 << 20, min: 64 << 10, max: 1 << 30 },
   walBytesMax: { default: 4 * 2 ** 30, min: 1 << 20, max: 2 ** 46 },
   cacheBytes: { default: 64 << 20, min: 1 << 20, max: 2 ** 36 },
+  scanWorkers: { default: 2, min: 0, max: 4 },
   pendingBytesMax: { default: 16 << 20, min: 1 << 10, max: 2 ** 31 },
   groupPendingBytesMax: { default: 8 << 20, min: 1 << 10, max: 2 ** 31 },
   inflightMessagesMax: { default: 256, min: 1, max: 65_536 },

@@ -14,6 +14,7 @@ import { frameKinds } from '@flotilla/codec';
 import type { Message } from '@flotilla/core';
 import type { Peer } from '@flotilla/transport';
 import { RecordRef, type Wal } from '@flotilla/wal';
+import { beatRecord } from './member-wire.ts';
 import type { EngineCounters } from './metrics.ts';
 import type { Replica } from './replica.ts';
 import { messageBytesMax, putMessage } from './wire.ts';
@@ -225,6 +226,13 @@ export class PeerLink {
     this.#control.addBytes(record);
     this.hasWork = true;
     if (this.#control.isFull) this.#flushControl();
+  }
+
+  /** Says something on each connection, which tells whether it is dead. */
+  beat(): void {
+    if (this.peer.isUp('control')) this.addRecord(beatRecord);
+    if (!this.peer.isUp('append')) return;
+    this.peer.sendRecords(frameKinds.appendAnswer, 1, beatRecord, beatRecord.length);
   }
 
   /** Takes an answer that leaves when this turn's end is durable. */

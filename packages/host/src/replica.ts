@@ -19,6 +19,10 @@ export interface ReadWait {
 /** In place of the state machine of a replica that was removed. */
 export const noMachine: StateMachine = { apply(): void {} };
 
+/** Values of readyAt that are no index. */
+export const neverAsked = -1;
+export const neverReady = -2;
+
 export class Replica implements WheelItem {
   // What every proposal and commit of a steady group needs stands first, in neighbouring memory.
 
@@ -72,6 +76,8 @@ export class Replica implements WheelItem {
   isFailed = false;
   /** That it exists is durable. */
   isDurable = false;
+  /** Index of the configuration beside which it said that it is ready to join, or neverAsked, or neverReady. */
+  readyAt: number = neverAsked;
   /** It has left the log but for its tombstone. */
   isRemoved = false;
   /** Then: the status with which its calls are refused. */

@@ -353,6 +353,65 @@ describe('a replica that is ready to join', () => {
   });
 });
 
+describe('a generation is named once', () => {
+  const learners = (hosts: SimHosts, id: number): readonly unknown[] =>
+    group(hosts, id)
+      .status()
+      .membership.learners.map(({ nodeId, generation }) => [nodeId, generation]);
+  /** Asks for a change that is to fail, and answers how. */
+  async function refusal(hosts: SimHosts, ids: readonly number[]): Promise<string> {
+    const asked = new Outcome(group(hosts, 1).changeMembership({ learners: [...ids] }));
+    await hosts.until(() => asked.isSettled, 'the leader gives it up', 20_000);
+    return asked.state;
+  }
+
+  it('also where the replica that waits has heard of nothing: it is ready beside one configuration only', async () => {
+    const hosts = await start(5, [1, 2, 3]);
+    await join(hosts, 4);
+    // Host 4 says that it is ready, host 5 has no replica: nobody is named.
+    expect(await refusal(hosts, [4, 5])).toBe('MEMBER_NOT_READY');
+    await hosts.settle(group(hosts, 1).changeMembership({ leaseMs: 200 }));
+    // Whoever asked before may have named it since, and left it out again.
+    expect(await refusal(hosts, [4])).toBe('MEMBER_NOT_READY');
+    await hosts.settle(hosts.host(4).removeGroup(1));
+    await join(hosts, 4);
+    await hosts.settle(group(hosts, 1).changeMembership({ learners: [4] }));
+    expect(learners(hosts, 1)).toEqual([[4, 2]]);
+  });
+
+  it('a call that failed is repeated beside the same configuration: nobody can have been left out meanwhile', async () => {
+    const hosts = await start(5, [1, 2, 3]);
+    await join(hosts, 4);
+    expect(await refusal(hosts, [4, 5])).toBe('MEMBER_NOT_READY');
+    await hosts.settle(group(hosts, 1).changeMembership({ learners: [4] }));
+    expect(learners(hosts, 1)).toEqual([[4, 1]]);
+  });
+
+  it('and not again after a restart, which forgets what the replica said', async () => {
+    const hosts = await start(4, [1, 2, 3]);
+    await join(hosts, 4);
+    const added = new Outcome(group(hosts, 1).changeMembership({ learners: [4] }));
+    await hosts.until(() => learners(hosts, 1).length === 1, 'it is named');
+    // Before a byte of that reaches it.
+    hosts.crash(4);
+    await hosts.until(() => added.isSettled, 'the others commit it');
+    await hosts.settle(group(hosts, 1).changeMembership({ remove: [4] }));
+    await hosts.open(4);
+    expect(hosts.host(4).recoveredGroupIds()).toEqual([1]);
+    await hosts.settle(
+      hosts.host(4).createGroup({ groupId: 1, stateMachine: new CountingMachine() }),
+    );
+    expect(group(hosts, 4).status().lastIndex).toBe(0);
+    expect(await refusal(hosts, [4])).toBe('MEMBER_NOT_READY');
+    await hosts.settle(hosts.host(4).removeGroup(1));
+    await join(hosts, 4);
+    await hosts.settle(group(hosts, 1).changeMembership({ learners: [4] }));
+    expect(learners(hosts, 1)).toEqual([[4, 2]]);
+    await write(hosts, 1, 3);
+    await hosts.until(() => group(hosts, 4).status().appliedIndex > 3, 'it is filled');
+  });
+});
+
 describe('the instance that a configuration names', () => {
   it('is held against the connection: another data directory under that node counts for nothing', async () => {
     const hosts = await start(4, [1, 2, 3]);

@@ -102,6 +102,12 @@ export class SimHosts {
     this.machine(id).kill();
   }
 
+  /** Its process is killed; what it had not synced stays in the page cache of its machine. */
+  crash(id: number): void {
+    this.#hosts.delete(id);
+    this.machine(id).kill();
+  }
+
   /** Makes the group's replica on each of the hosts named; answers their state machines in that order. */
   async createGroup(
     groupId: number,

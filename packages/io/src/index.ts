@@ -1,6 +1,7 @@
 export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type ErrorCode, errorCodes, errorWithoutStack, FlotillaError } from './errors.ts';
 export { parseAddress } from './node-net.ts';
+export { type WorkerSide, workerSide } from './node-workers.ts';
 export { createNodeWorld } from './node-world.ts';
 export type {
   Callback,
@@ -20,5 +21,8 @@ export type {
   Rng,
   Timer,
   VolumeInfo,
+  WorkerHandlers,
+  Workers,
+  WorkerThread,
   World,
 } from './world.ts';

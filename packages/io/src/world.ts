@@ -149,10 +149,36 @@ export interface Net {
   dial(address: string, handlers: ConnHandlers): Conn;
 }
 
+export interface WorkerHandlers {
+  /** The thread says that there is something to look at in the shared memory. */
+  onTold(): void;
+  /** Exactly once; nothing is called after it. `error` is null where end() was asked for. */
+  onEnd(error: IoError | null): void;
+}
+
+export interface WorkerThread {
+  /** Ends it wherever it stands; onEnd follows. */
+  end(): void;
+}
+
+/** Threads that compute on memory which they share with this one. They decide nothing and touch nothing else. */
+export interface Workers {
+  /** Processors that this process may use. */
+  readonly cores: number;
+  /** Runs the module `entry`, a URL of JavaScript, in a thread. Never throws; a failure to start arrives as onEnd. */
+  start(
+    entry: string,
+    shared: readonly SharedArrayBuffer[],
+    handlers: WorkerHandlers,
+  ): WorkerThread;
+}
+
 /** What a host is given. */
 export interface World {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly disk: Disk;
   readonly net: Net;
+  /** Absent where everything runs in one thread, as in the simulator. */
+  readonly workers?: Workers;
 }

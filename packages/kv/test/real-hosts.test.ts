@@ -37,9 +37,10 @@ async function start(id: number, create: boolean): Promise<void> {
     clusterId: new Uint8Array(16).fill(7),
     listen: self?.peer ?? '',
     peers: others.map((other) => ({ nodeId: other.id, address: other.peer, instance: 0 })),
-    electionMsMin: 300,
-    electionMsMax: 600,
-    heartbeatMs: 50,
+    // Long enough that no leader is lost to a busy machine.
+    electionMsMin: 1500,
+    electionMsMax: 3000,
+    heartbeatMs: 100,
     segmentBytes: 16 << 20,
     entryBytesMax: 1 << 20,
   });

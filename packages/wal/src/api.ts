@@ -8,13 +8,15 @@
 // padding and filler records included), a number that only grows; two records laid one after the other in the same batch
 // are adjacent in it.
 
-import type { Clock, Disk, Done, FlotillaError, Rng } from '@flotilla/io';
+import type { Clock, Disk, Done, FlotillaError, Rng, Workers } from '@flotilla/io';
 import type { CheckpointManifest } from './checkpoint-format.ts';
 
 export interface WalWorld {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly disk: Disk;
+  /** For opening a long log faster; absent: in one thread. */
+  readonly workers?: Workers;
 }
 
 export type SyncMethod = 'fdatasync' | 'dsync' | 'none';
@@ -51,6 +53,11 @@ export interface WalOptions {
   readonly reserve?: boolean;
   /** What to do with a last, un-witnessed batch whose damage is exactly one flipped bit. Default `refuse`. */
   readonly suspectTail?: 'refuse' | 'discard';
+  /**
+   * Threads that check batches while a log of 256 MiB or more is opened, at most 4; 0 = everything in the calling thread.
+   * Default: two, but one where there are two processors, and none where there is one.
+   */
+  readonly scanWorkers?: number;
   /** Informational lines: a torn tail that was dropped, a batch that took over a second, a disk that is full. */
   readonly onInfo?: (line: string) => void;
 }

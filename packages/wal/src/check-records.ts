@@ -8,6 +8,7 @@ import {
   blockTerm,
   entriesFlagRewrite,
   ignorableTypeMin,
+  type RecordHead,
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
@@ -43,7 +44,7 @@ const unknownFlags = (flags: number): BatchFault => ({
 
 /**
  * Whether the records from `start` on end exactly at `end`, are `count`, and are each of a shape that can be. `before`:
- * what of the body stands before them, for naming.
+ * what of the body stands before them, for naming. `words`: the memory as words, where the caller has it so.
  */
 export function checkRecords(
   bytes: Uint8Array,
@@ -51,13 +52,14 @@ export function checkRecords(
   end: number,
   count: number,
   before: { readonly records: number; readonly bytes: number } = nothing,
+  words: Int32Array | null = null,
 ): BatchFault | null {
   let at = start;
   for (let i = 0; i < count; i++) {
     const head = recordHeadAt(bytes, at, end);
     const name = (): string => `record ${before.records + i} at +${before.bytes + at - start}`;
     if (head === null) return format(`${name()} has an impossible head`);
-    const fault = checkRecord(bytes, at, head.type, head.flags, head.recLen);
+    const fault = checkRecord(bytes, at, head, words);
     if (fault !== null) {
       const what = `${name()} (type ${head.type}, group ${head.groupId})`;
       return { fault: fault.fault, summary: `${what}: ${fault.summary}` };
@@ -70,15 +72,14 @@ export function checkRecords(
 function checkRecord(
   bytes: Uint8Array,
   at: number,
-  type: number,
-  flags: number,
-  recLen: number,
+  { type, flags, recLen }: RecordHead,
+  words: Int32Array | null,
 ): BatchFault | null {
   switch (type) {
     case recordTypes.entries: {
       if ((flags & ~entriesFlagRewrite) !== 0) return unknownFlags(flags);
       const block = at + recordHeadBytes;
-      const verdict = verifyBlockInRecord(bytes, block, at + recLen);
+      const verdict = verifyBlockInRecord(bytes, block, at + recLen, words);
       if (verdict !== 'ok') return format(`its block is broken (${verdict})`);
       if (blockTerm(bytes, block) < 1) return format('entries of term 0');
       const blockBytes = blockBytesAt(bytes, block);

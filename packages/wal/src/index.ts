@@ -80,4 +80,9 @@ export {
 } from './repair/repair-directory.ts';
 export { isSystemRefusal, type Refusal, type RefusalReason } from './refusal.ts';
 export type { ScannedBatch } from './scan.ts';
+export {
+  type ScanHelp,
+  scanThreadsOf,
+  scanWorkersMax,
+} from './scan-ahead.ts';
 export { decideTail, type TailFacts, type TailFault, type TailVerdict } from './verdict.ts';

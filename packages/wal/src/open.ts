@@ -31,7 +31,8 @@ export function openWal(
     return world.clock.nextTurn(() => callback(settings, undefined as never));
   }
   const disk = new TrackedDisk(world.disk);
-  const tracked: WalWorld = { clock: world.clock, rng: world.rng, disk };
+  const { clock, rng, workers } = world;
+  const tracked: WalWorld = { clock, rng, disk, ...(workers === undefined ? {} : { workers }) };
   const refuse = (error: FlotillaError): void => callback(error, undefined as never);
   prepareDirectory(disk, settings, (directoryError) => {
     if (directoryError !== null) return refuse(directoryError);

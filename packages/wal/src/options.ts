@@ -4,6 +4,7 @@ import { alignUp } from '@flotilla/codec';
 import { FlotillaError } from '@flotilla/io';
 import type { SyncMethod, WalOptions } from './api.ts';
 import { batchBodyBytesMax, pageBytes } from './format.ts';
+import { scanWorkersMax } from './scan-ahead.ts';
 
 const mib = 1024 * 1024;
 /** What one group may lay in one turn beyond its largest entry. */
@@ -23,6 +24,8 @@ export interface WalSettings {
   readonly syncMethod: SyncMethod;
   readonly hasReserve: boolean;
   readonly suspectTail: 'refuse' | 'discard';
+  /** Null: as many as there are processors for. */
+  readonly scanWorkers: number | null;
   readonly onInfo: (line: string) => void;
 }
 
@@ -82,6 +85,10 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
     syncMethod: options.syncMethod ?? 'fdatasync',
     hasReserve: options.reserve ?? true,
     suspectTail: options.suspectTail ?? 'refuse',
+    scanWorkers:
+      options.scanWorkers === undefined
+        ? null
+        : whole('scanWorkers', options.scanWorkers, 0, scanWorkersMax),
     onInfo: options.onInfo ?? (() => {}),
   };
   if (typeof options.directory !== 'string' || options.directory === '') {

@@ -5,6 +5,10 @@
 // batches and synced before any group sees it, because what the page cache shows may never have reached the disk. The
 // new header declares the old segment's end before the old copies, so nothing replays twice; a crash before STORE names
 // the new segment repeats the same recovery from the untouched old one.
+//
+// STORE too was read from the page cache, where a process that died may have left a slot that the disk does not have. It is
+// made durable before anything is done on its word: a segment that it gave up would be gone, and after a power cut the
+// STORE that still asks for it be back.
 
 import { alignUp, crc32 } from '@flotilla/codec';
 import {
@@ -47,6 +51,7 @@ import type { StoreCallback } from './open.ts';
 import type { WalSettings } from './options.ts';
 import { refusalError, refusedBySystem } from './refusal.ts';
 import { moveBatch } from './replay.ts';
+import { scanThreadsOf } from './scan-ahead.ts';
 import { SegmentSet } from './segment-set.ts';
 import { type Spare, SpareMaker } from './spare-maker.ts';
 import { StoreFile } from './store-file.ts';
@@ -63,7 +68,11 @@ export function recoverStore(
 ): void {
   const { directory } = settings;
   const startedMs = world.clock.monotonicMs();
-  inspectDirectory(world.disk, directory, { suspectTail: settings.suspectTail }, (found) => {
+  const { suspectTail, scanWorkers, onInfo } = settings;
+  const { workers, clock } = world;
+  const threads = workers === undefined ? 0 : scanThreadsOf(workers, scanWorkers);
+  const help = workers === undefined ? {} : { help: { workers, clock, threads, onInfo } };
+  inspectDirectory(world.disk, directory, { suspectTail, ...help }, (found) => {
     const { survey, tail, refusal } = found;
     if (refusal !== null) {
       const error =
@@ -125,6 +134,8 @@ class Recovery {
   #isNewSegment = false;
   #capacityBytes = 0;
   #end: LogEnd;
+  /** Open for writing from the first change on. */
+  #store: StoreFile | null = null;
 
   constructor(
     world: WalWorld,
@@ -170,7 +181,33 @@ class Recovery {
       (found.verdict === 'clean' ||
         (found.verdict === 'cleanEnd' && this.#carried.length === 0 && tail.isZeroAfter));
     const leave = this.#abandonedPaths();
-    this.#removeAll(leave, () => (goesOn ? this.#settleNames() : this.#carryOver()));
+    this.#openStore(() =>
+      this.#removeAll(leave, () => (goesOn ? this.#settleNames() : this.#carryOver())),
+    );
+  }
+
+  /**
+   * Opens STORE and makes its newest slot durable: only then may files go that it does not ask for, and the older slot be
+   * overwritten. An earlier process may have been killed before it synced the slot, or been told that the sync failed; in
+   * the second case the page counts as clean and a sync does nothing, so that before files are removed it is said again
+   * in the other slot.
+   */
+  #openStore(next: () => void): void {
+    const { survey } = this.#facts;
+    const path = pathIn(this.#settings.directory, storeName);
+    this.#disk.open(path, 'write', (error, file) => {
+      if (error !== null) return this.#refuse('open', path, error);
+      const store = new StoreFile(this.#disk, file, survey.store.current);
+      this.#store = store;
+      this.#disk.datasync(file, (syncError) => {
+        if (syncError !== null) return this.#refuse('sync', path, syncError);
+        if (survey.leftovers.length === 0) return next();
+        store.update({}, (writeError) => {
+          if (writeError !== null) this.#refuse('write', path, writeError);
+          else next();
+        });
+      });
+    });
   }
 
   /**
@@ -180,7 +217,7 @@ class Recovery {
   #settleNames(): void {
     const { directory } = this.#settings;
     this.#run([['sync', directory, (done) => this.#disk.syncDir(directory, done)]], () =>
-      this.#openStore(),
+      this.#acceptStore(),
     );
   }
 
@@ -209,7 +246,9 @@ class Recovery {
   }
 
   #refuse(what: string, path: string, error: IoError): void {
-    this.#callback(refusedBySystem(what, path, error), undefined as never);
+    const tell = (): void => this.#callback(refusedBySystem(what, path, error), undefined as never);
+    if (this.#store === null) tell();
+    else this.#disk.close(this.#store.file, tell);
   }
 
   // --- A new segment -------------------------------------------------------------------------------------------------
@@ -331,7 +370,7 @@ class Recovery {
         ['rename', spare, (done) => this.#disk.rename(spare, path, done)],
         ['sync', directory, (done) => this.#disk.syncDir(directory, done)],
       ],
-      () => this.#openStore(),
+      () => this.#acceptStore(),
     );
   }
 
@@ -361,20 +400,15 @@ class Recovery {
 
   // --- The store is accepted -----------------------------------------------------------------------------------------
 
-  #openStore(): void {
+  #acceptStore(): void {
     const { survey } = this.#facts;
+    const store = this.#store as StoreFile;
     const path = pathIn(this.#settings.directory, storeName);
-    this.#disk.open(path, 'write', (error, file) => {
-      if (error !== null) return this.#refuse('open', path, error);
-      const store = new StoreFile(this.#disk, file, survey.store.current);
-      const newestSeg = survey.store.current.newestSeg + (this.#isNewSegment ? 1 : 0);
-      const changes = { epoch: this.#epoch, newestSeg, durableSeq: this.#end.lastSeq, cleanSeq: 0 };
-      store.update(changes, (storeError) => {
-        if (storeError !== null) {
-          return this.#disk.close(file, () => this.#refuse('write', path, storeError));
-        }
-        this.#openNewest(store, newestSeg);
-      });
+    const newestSeg = survey.store.current.newestSeg + (this.#isNewSegment ? 1 : 0);
+    const changes = { epoch: this.#epoch, newestSeg, durableSeq: this.#end.lastSeq, cleanSeq: 0 };
+    store.update(changes, (error) => {
+      if (error !== null) this.#refuse('write', path, error);
+      else this.#openNewest(store, newestSeg);
     });
   }
 
@@ -382,9 +416,7 @@ class Recovery {
     const path = pathIn(this.#settings.directory, segmentName(newestSeg));
     const mode = this.#settings.syncMethod === 'dsync' ? 'writeSync' : 'write';
     this.#disk.open(path, mode, (error, file) => {
-      if (error !== null) {
-        return this.#disk.close(store.file, () => this.#refuse('open', path, error));
-      }
+      if (error !== null) return this.#refuse('open', path, error);
       const segments = new SegmentSet(this.#settings.slabBytes);
       const { found, survey } = this.#facts;
       survey.segments.forEach(({ segId, header }, i) => {

@@ -42,16 +42,17 @@ const hole = (summary: string): BatchFault => ({ fault: 'hole', summary });
 
 /**
  * Checks and applies a batch; `segSlot` is the slot of its segment in the index. Of a batch that comes in parts all were
- * checked before the first.
+ * checked before the first; one that a thread has checked is not checked again.
  */
 export function replayBatch(
   index: LogIndex,
   batch: ScannedBatch,
   segSlot: number,
 ): BatchFault | null {
-  const { bytes, recordsAt, recordsEnd, bodyLen } = batch;
-  if (recordsEnd - recordsAt === bodyLen && !batch.isCut) {
-    const fault = checkRecords(bytes, recordsAt, recordsEnd, batch.recordCount);
+  const { bytes, words, recordsAt, recordsEnd, bodyLen } = batch;
+  if (recordsEnd - recordsAt === bodyLen && !batch.isCut && !batch.isChecked) {
+    const { recordCount } = batch;
+    const fault = checkRecords(bytes, recordsAt, recordsEnd, recordCount, undefined, words);
     if (fault !== null) return fault;
   }
   index.use.reach(segSlot);

@@ -27,14 +27,19 @@ import {
   pageBytes,
 } from './format.ts';
 import { type BatchPart, type HeldLimits, heldLimits, readLargeBatch } from './large-batch.ts';
+import type { ScanAhead } from './scan-ahead.ts';
 import type { TailFault } from './verdict.ts';
 import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 
 /**
- * A batch that continues the log, or a part of one that is too large to be held at once (large-batch.ts); `bytes` is
- * valid during the visit only.
+ * A batch that continues the log, or a part of one that is too large to be held at once (large-batch.ts). Valid during
+ * the visit only: the walk has one such object and writes the next batch into it.
  */
 export interface ScannedBatch extends BatchPart {
+  /** A thread has checked its body and its records (scan-ahead.ts). */
+  readonly isChecked: boolean;
+  /** `bytes` as little-endian words, where the machine has them so. */
+  readonly words: Int32Array | null;
   /** File offset of the header, and bytes to the page end after the body. */
   readonly offset: number;
   readonly length: number;
@@ -53,7 +58,62 @@ export interface BatchFault {
   readonly summary: string;
 }
 
-type BatchFacts = Omit<ScannedBatch, keyof BatchPart>;
+/** The one batch of a walk: of a log of small batches, objects would cost more than their checksums. */
+class WalkedBatch implements ScannedBatch {
+  offset = 0;
+  length = 0;
+  bodyLen = 0;
+  recordCount = 0;
+  seq = 0;
+  durableSeq = 0;
+  flags = 0;
+  epoch = 0;
+  hdrCrc = 0;
+  bodyCrc = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  words: Int32Array | null = null;
+  isChecked = false;
+  recordsAt = 0;
+  recordsEnd = 0;
+  before = 0;
+  isCut = false;
+
+  /** Takes the header at `at`, which stands at `offset` of its file. */
+  take(bytes: Uint8Array, at: number, offset: number): void {
+    this.offset = offset;
+    this.bodyLen = batchBodyLenAt(bytes, at);
+    this.length = alignUp(batchHeaderBytes + this.bodyLen, pageBytes);
+    this.recordCount = batchRecordsAt(bytes, at);
+    this.seq = batchSeqAt(bytes, at);
+    this.durableSeq = batchDurableSeqAt(bytes, at);
+    this.flags = batchFlagsAt(bytes, at);
+    this.epoch = batchEpochAt(bytes, at);
+    this.hdrCrc = batchHdrCrcAt(bytes, at);
+    this.bodyCrc = batchBodyCrcAt(bytes, at);
+  }
+
+  part({ bytes, recordsAt, recordsEnd, before, isCut }: BatchPart): ScannedBatch {
+    this.bytes = bytes;
+    this.words = null;
+    this.isChecked = false;
+    this.recordsAt = recordsAt;
+    this.recordsEnd = recordsEnd;
+    this.before = before;
+    this.isCut = isCut;
+    return this;
+  }
+
+  whole({ bytes, words }: WindowReader, at: number, isChecked: boolean): ScannedBatch {
+    this.bytes = bytes;
+    this.words = words;
+    this.isChecked = isChecked;
+    this.recordsAt = at + batchHeaderBytes;
+    this.recordsEnd = this.recordsAt + this.bodyLen;
+    this.before = 0;
+    this.isCut = false;
+    return this;
+  }
+}
 
 export type BatchVisitor = (batch: ScannedBatch) => BatchFault | null;
 
@@ -72,6 +132,13 @@ export interface ScanPlan {
   readonly from?: number;
   /** What is held of a batch at once, where not the usual. */
   readonly limits?: HeldLimits;
+}
+
+/** What a walk reads through; both may serve one walk after the other. */
+export interface WalkMemory {
+  readonly window: WindowBuffer;
+  /** Null: in this thread alone. */
+  readonly ahead: ScanAhead | null;
 }
 
 export interface ScanEnd {
@@ -162,11 +229,13 @@ export function scanSegment(
   plan: ScanPlan,
   visit: BatchVisitor,
   callback: (error: IoError | null, end: ScanEnd) => void,
-  window: WindowBuffer = new WindowBuffer(),
+  { window, ahead }: WalkMemory = { window: new WindowBuffer(), ahead: null },
 ): void {
   const limit = plan.end === 0 ? plan.capacityBytes : plan.end;
   const limits = plan.limits ?? heldLimits;
-  const reader = new WindowReader(disk, file, Math.min(fileBytes, plan.capacityBytes), window);
+  const fileEnd = Math.min(fileBytes, plan.capacityBytes);
+  const reader = new WindowReader(disk, file, fileEnd, window, ahead);
+  ahead?.begin({ disk, file, end: fileEnd, limit });
   let offset = plan.from ?? pageBytes;
   let batches = 0;
   let records = 0;
@@ -174,9 +243,26 @@ export function scanSegment(
   let hdrCrc = plan.prevHdrCrc;
   let epoch = plan.epochMin;
   let durableSeq = 0;
+  const batch = new WalkedBatch();
+  const expected = {
+    segId: plan.segId,
+    salt: plan.salt,
+    page: 0,
+    seq: 0,
+    prevHdrCrc: 0,
+    epochMin: 0,
+    epochMax: plan.epochMax,
+    bytesLeft: 0,
+  };
+
+  /** Nothing is read of the file any more when this is known. */
+  const answer = (error: IoError | null, end: ScanEnd): void => {
+    if (ahead === null) callback(error, end);
+    else ahead.finish(() => callback(error, end));
+  };
 
   const finish = (fault: ScanEnd['fault'], summary: string): void =>
-    callback(null, {
+    answer(null, {
       offset,
       fault,
       summary,
@@ -204,53 +290,36 @@ export function scanSegment(
           return finish('short', `the end of the file, after ${reader.end} bytes`);
         return isZero ? finish('zero', 'an empty page') : finish('header', 'no whole batch header');
       }
-      const fault = headerFault(bytes, at, {
-        segId: plan.segId,
-        salt: plan.salt,
-        page: offset / pageBytes,
-        seq: nextSeq,
-        prevHdrCrc: hdrCrc,
-        epochMin: epoch,
-        epochMax: plan.epochMax,
-        bytesLeft: limit - offset,
-      });
+      expected.page = offset / pageBytes;
+      expected.seq = nextSeq;
+      expected.prevHdrCrc = hdrCrc;
+      expected.epochMin = epoch;
+      expected.bytesLeft = limit - offset;
+      const fault = headerFault(bytes, at, expected);
       if (fault !== null) return finish(fault.fault, fault.summary);
-      const bodyLen = batchBodyLenAt(bytes, at);
-      const length = alignUp(batchHeaderBytes + bodyLen, pageBytes);
+      batch.take(bytes, at, offset);
+      const { length } = batch;
       if (length > left) return finish('short', `a header whose body the file ends in`);
-      const stored = batchBodyCrcAt(bytes, at);
-      const facts = {
-        offset,
-        length,
-        bodyLen,
-        recordCount: batchRecordsAt(bytes, at),
-        seq: nextSeq,
-        durableSeq: batchDurableSeqAt(bytes, at),
-        flags: batchFlagsAt(bytes, at),
-        epoch: batchEpochAt(bytes, at),
-        hdrCrc: batchHdrCrcAt(bytes, at),
-      };
-      if (length > limits.wholeBatchBytesMax) return stepLarge(facts, stored);
+      if (length > limits.wholeBatchBytesMax) return stepLarge();
       if (!reader.has(offset, length)) return load(length);
-      const recordsAt = at + batchHeaderBytes;
-      const computed = crc32(bytes, recordsAt, at + length);
-      if (stored !== computed) {
-        return finish('body', brokenBody(computed, stored));
+      const isChecked = offset + length <= reader.verifiedEnd;
+      if (!isChecked) {
+        const computed = crc32(bytes, at + batchHeaderBytes, at + length);
+        if (batch.bodyCrc !== computed) return finish('body', brokenBody(computed));
       }
-      const recordsEnd = recordsAt + bodyLen;
-      const broken = visit({ ...facts, bytes, recordsAt, recordsEnd, before: 0, isCut: false });
+      const broken = visit(batch.whole(reader, at, isChecked));
       if (broken !== null) return finishBroken(broken);
-      pass(facts);
+      pass();
     }
   };
 
-  const brokenBody = (computed: number, stored: number): string =>
-    `a body with CRC ${hex(computed)} under a header that says ${hex(stored)}`;
+  const brokenBody = (computed: number): string =>
+    `a body with CRC ${hex(computed)} under a header that says ${hex(batch.bodyCrc)}`;
 
   const finishBroken = ({ fault, summary }: BatchFault): void =>
     finish(fault, `batch ${nextSeq} with this: ${summary}`);
 
-  const pass = (batch: BatchFacts): void => {
+  const pass = (): void => {
     batches++;
     records += batch.recordCount;
     durableSeq = Math.max(durableSeq, batch.durableSeq);
@@ -260,20 +329,20 @@ export function scanSegment(
     offset += batch.length;
   };
 
-  const stepLarge = (facts: BatchFacts, bodyCrc: number): void => {
-    const visitPart = (part: BatchPart): BatchFault | null => visit({ ...facts, ...part });
-    readLargeBatch(reader, { ...facts, bodyCrc }, limits, visitPart, (error, end) => {
-      if (error !== null) return callback(error, undefined as never);
-      if (end.kind === 'body') return finish('body', brokenBody(end.computed, bodyCrc));
+  const stepLarge = (): void => {
+    const visitPart = (part: BatchPart): BatchFault | null => visit(batch.part(part));
+    readLargeBatch(reader, batch, limits, visitPart, (error, end) => {
+      if (error !== null) return answer(error, undefined as never);
+      if (end.kind === 'body') return finish('body', brokenBody(end.computed));
       if (end.kind === 'fault') return finishBroken(end.fault);
-      pass(facts);
+      pass();
       step();
     });
   };
 
   const load = (length: number): void =>
-    reader.load(offset, length, (error) => {
-      if (error !== null) return callback(error, undefined as never);
+    reader.next(offset, length, (error) => {
+      if (error !== null) return answer(error, undefined as never);
       step();
     });
 

@@ -408,7 +408,8 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
     let freed = 0;
     let rewritten = 0;
     const first = Number(process.env.WAL_SEED_FIRST ?? 1);
-    for (let seed = first; seed < first + Number(process.env.WAL_SEEDS ?? 60); seed++) {
+    const seeds = Number(process.env.WAL_SEEDS ?? 60);
+    for (let seed = first; seed < first + seeds; seed++) {
       const run = new Run(seed);
       try {
         for (let life = 0; life < 8; life++) run.live();
@@ -421,7 +422,8 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
       freed += run.freed;
       rewritten += run.rewritten;
     }
-    // The run is worth something only if tails were torn and carried over.
+    // A few seeds are somebody's look at what they show. A run is worth something only if tails were torn and carried over.
+    if (seeds < 60) return;
     expect(carried).toBeGreaterThan(10);
     expect(torn).toBeGreaterThan(5);
     expect(freed).toBeGreaterThan(20);

@@ -5,7 +5,7 @@
 import { SimRng } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { type BaseImage, makeBase } from './damage/base-images.ts';
-import { judgeImage } from './damage/judge.ts';
+import { judgeImage, judgeThreads } from './damage/judge.ts';
 import { damageImage } from './damage/damage-image.ts';
 
 const bases = 24;
@@ -53,5 +53,39 @@ describe('WF64: damaged images', () => {
       expect(verdicts[verdict] ?? 0, verdict).toBeGreaterThan(0);
     expect(Math.min(...applied.values())).toBeGreaterThan(count / 200);
     console.log(`damaged images ${first}..${first + count - 1}: ${JSON.stringify(verdicts)}`);
+  }, 7_200_000);
+
+  it('are found the same, to the last run of the index, by a walk that threads check ahead of, whichever of them die', () => {
+    const first = Number(process.env.WAL_DAMAGE_FIRST ?? 1);
+    const count = Number(process.env.WAL_DAMAGE_IMAGES ?? 1000);
+    const made = new Map<number, BaseImage>();
+    let checked = 0;
+    let died = 0;
+    for (let number = first; number < first + count; number++) {
+      const seed = 1 + (number % bases);
+      const base = made.get(seed) ?? makeBase(seed);
+      made.set(seed, base);
+      const rng = new SimRng(number, 'damage');
+      const damaged = damageImage(base, rng);
+      const what = `image ${number} (${base.label}; ${damaged.names.join(' + ')})`;
+      try {
+        // One in four as it was before the damage: there is more to check.
+        const judged = judgeThreads(number % 4 === 0 ? base.files : damaged.files, rng);
+        checked += judged.checked;
+        died += judged.died;
+        expect(judged.complaint, what).toBeNull();
+      } catch (error) {
+        throw new Error(
+          `WAL_DAMAGE_FIRST=${number} WAL_DAMAGE_IMAGES=1: ${what}: ${(error as Error).message}`,
+          { cause: error },
+        );
+      }
+    }
+    if (count < 1000) return;
+    expect(checked).toBeGreaterThan(count);
+    expect(died).toBeGreaterThan(count / 10);
+    console.log(
+      `images ${first}..${first + count - 1}: ${checked} windows checked, ${died} deaths`,
+    );
   }, 7_200_000);
 });

@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { hostProcessFlags } from '@flotilla/host';
 import { exitCodes } from './exit-codes.ts';
 
 export type ChildState = 'starting' | 'ready' | 'waiting' | 'refused' | 'stopped';
@@ -138,7 +139,17 @@ export class Children {
 
   #spawn(child: Child): void {
     const { data, onLine } = this.#options;
-    const args = [mainPath, 'host', '--data', data, '--id', String(child.id), '--json', '--parent'];
+    const args = [
+      ...hostProcessFlags,
+      mainPath,
+      'host',
+      '--data',
+      data,
+      '--id',
+      String(child.id),
+      '--json',
+      '--parent',
+    ];
     // Fixed when a process starts: the log, file work and name look-ups of a host share these threads.
     const env = { UV_THREADPOOL_SIZE: '8', ...process.env };
     const started = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });

@@ -55,6 +55,40 @@ const floorsPerHundred: Partial<Totals> = {
 /** Of every thousand seeds. */
 const rareFloors: Partial<Totals> = { tornTails: 25, refusedOpenings: 15 };
 
+/** The same of config `churn`: above all that members come and go, and every kind of read is answered. */
+const churnFloorsPerHundred: Partial<Totals> = {
+  acknowledgedWrites: 80_000,
+  acknowledgedReads: 36_000,
+  leaseReads: 12_000,
+  followerReads: 11_000,
+  kills: 110,
+  powerCuts: 160,
+  poisonedHosts: 40,
+  leaders: 800,
+  truncatedSuffixes: 25,
+  carriedBatches: 170,
+  partitions: 210,
+  oneWayPartitions: 70,
+  changesDone: 800,
+  changesRefused: 170,
+  changesUnknown: 50,
+  membersJoined: 340,
+  replicasRemoved: 25,
+  transfersDone: 75,
+  transfersFailed: 15,
+  jointConfigurations: 90,
+};
+
+interface Floors {
+  readonly perHundred: Partial<Totals>;
+  readonly perThousand: Partial<Totals>;
+}
+
+const floorsOf: ReadonlyMap<string, Floors> = new Map([
+  ['default', { perHundred: floorsPerHundred, perThousand: rareFloors }],
+  ['churn', { perHundred: churnFloorsPerHundred, perThousand: { tornTails: 40 } }],
+]);
+
 /** Fewer seeds than this are not held against the floors. */
 const seedsForFloors = 100;
 
@@ -88,7 +122,8 @@ export class Tally {
   }
 
   get #belowFloors(): string[] {
-    if (this.#config !== 'default' || this.#seeds < seedsForFloors) return [];
+    const expected = floorsOf.get(this.#config);
+    if (expected === undefined) return [];
     const floors: Partial<Totals> = {};
     const add = (of: Partial<Totals>, seeds: number): void => {
       if (this.#seeds < seeds) return;
@@ -96,8 +131,8 @@ export class Tally {
         floors[name as keyof Totals] = Math.floor((count * this.#seeds) / seeds);
       }
     };
-    add(floorsPerHundred, seedsForFloors);
-    add(rareFloors, 10 * seedsForFloors);
+    add(expected.perHundred, seedsForFloors);
+    add(expected.perThousand, 10 * seedsForFloors);
     return belowFloors(this.#totals, floors);
   }
 

@@ -6,6 +6,7 @@ import {
   type InspectOptions,
   inspectDirectory,
   type Refusal,
+  scanThreadsOf,
 } from '@flotilla/wal';
 import { isLocked, markOf, standingOf } from './motion.ts';
 import type { Job } from './run.ts';
@@ -23,12 +24,15 @@ const pauseMsMax = 50;
 export interface LookOptions {
   readonly directory?: string;
   readonly onBatch?: InspectOptions['onBatch'];
+  /** Threads beside this one; null: as many as there are processors for. */
+  readonly jobs?: number | null;
   /** Called before each try, to forget what an earlier one gathered. */
   readonly begin?: () => void;
 }
 
 export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look> {
-  const { directory = job.options.directory, onBatch, begin } = options;
+  const { directory = job.options.directory, onBatch, begin, jobs = 0 } = options;
+  const help = helpOf(job, jobs);
   const { clock } = job.world;
   const startedMs = clock.monotonicMs();
   /** Somebody wrote during the last look, also where the system does not tell of the lock. */
@@ -40,7 +44,7 @@ export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look>
     const isLive = isHeld || isMoving;
     const before = await markOf(job, directory);
     const inspection = await new Promise<Inspection>((resolve) => {
-      const how: InspectOptions = onBatch === undefined ? { isLive } : { isLive, onBatch };
+      const how = onBatch === undefined ? { isLive, ...help } : { isLive, onBatch, ...help };
       inspectDirectory(job.disk, directory, how, resolve);
     });
     const { refusal, verdict } = inspection;
@@ -59,6 +63,13 @@ export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look>
     }
     await pause(attempt);
   }
+}
+
+function helpOf({ world, out }: Job, jobs: number | null): Pick<InspectOptions, 'help'> {
+  const { clock, workers } = world;
+  if (workers === undefined || jobs === 0) return {};
+  const onInfo = (line: string): void => out.error(`wal-inspect: ${line}`);
+  return { help: { workers, clock, threads: scanThreadsOf(workers, jobs), onInfo } };
 }
 
 /** Says only that nothing could be found out. */

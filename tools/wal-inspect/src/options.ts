@@ -2,6 +2,7 @@
 // names what was wrong; an option that a command does not have is wrong too, not ignored.
 
 import { parseArgs } from 'node:util';
+import { scanWorkersMax } from '@flotilla/wal';
 import { typeNames } from './record-walk.ts';
 import { type CommandName, commandNames, commands, optionTable } from './usage.ts';
 
@@ -36,6 +37,8 @@ export interface Options {
   readonly index: boolean;
   readonly follow: boolean;
   readonly deep: boolean;
+  /** Null: as many as there are processors for. */
+  readonly jobs: number | null;
   readonly acceptDataLoss: boolean;
   readonly at: Place | null;
   readonly group: number | null;
@@ -104,6 +107,13 @@ function parseRepair(values: Values): RepairPlan | null {
   return plans[0] ?? null;
 }
 
+function parseJobs(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const jobs = wholeNumber('--jobs', text, 0);
+  if (jobs <= scanWorkersMax) return jobs;
+  throw new UsageError(`--jobs must be from 0 to ${scanWorkersMax}, not ${jobs}`);
+}
+
 /** The name of a record type in capitals. */
 function recordType(text: string | undefined): string | null {
   if (text === undefined) return null;
@@ -170,6 +180,7 @@ export function parseOptions(argv: readonly string[]): Options {
     index: values.index === true,
     follow: values.follow === true,
     deep: values.deep === true,
+    jobs: parseJobs(textOf(values, 'jobs')),
     acceptDataLoss: values['accept-data-loss'] === true,
     at: at === undefined ? null : parsePlace('--at', at),
     group: group === undefined ? null : wholeNumber('--group', group, 0),

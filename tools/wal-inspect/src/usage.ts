@@ -7,6 +7,7 @@ export const optionTable = {
   index: { type: 'boolean' },
   follow: { type: 'boolean', short: 'f' },
   deep: { type: 'boolean' },
+  jobs: { type: 'string' },
   'accept-data-loss': { type: 'boolean' },
   'rebuild-store': { type: 'boolean' },
   at: { type: 'string' },
@@ -55,7 +56,7 @@ export const commandNames = [
 export type CommandName = (typeof commandNames)[number];
 
 export const commands: Readonly<Record<CommandName, CommandSpec>> = {
-  verify: { arguments: ['DIR'], options: ['strict', 'index'] },
+  verify: { arguments: ['DIR'], options: ['strict', 'index', 'jobs'] },
   explain: { arguments: ['DIR'], options: ['at'] },
   ls: { arguments: ['DIR'], options: [] },
   store: { arguments: ['DIR'], options: [] },
@@ -90,7 +91,7 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
 
 export const usage = `usage: wal-inspect COMMAND DIR [options]
 
-  verify DIR     check every checksum, the chain and the records; one verdict   [--strict] [--index]
+  verify DIR     check every checksum, the chain and the records; one verdict   [--strict] [--index] [--jobs N]
   explain DIR    why the log opens, drops its tail or refuses, and what to do   [--at SEGMENT:PAGE]
   ls DIR         segments and other files, also of a directory that cannot be opened
   store DIR      the slots of STORE and the witnesses

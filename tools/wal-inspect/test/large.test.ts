@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +11,7 @@ import {
   tempDir,
 } from '../../../packages/wal/test/harness.ts';
 import { inspect } from './inspect.ts';
+import { peakMiB } from './peak.ts';
 
 const mib = 1024 * 1024;
 const roomy = {
@@ -167,19 +167,3 @@ describe('a batch too large to be held at once', () => {
     },
   );
 });
-
-/** Peak resident memory of a Node process that ends well. */
-function peakMiB(argv: readonly string[]): number {
-  // Not maxRSS, which begins with that of the process it was started from.
-  const tell =
-    'import fs from "node:fs";process.on("exit",()=>' +
-    'process._rawDebug(/VmHWM:\\s*(\\d+)/.exec(fs.readFileSync("/proc/self/status","latin1"))[1]))';
-  const preload = `data:text/javascript,${encodeURIComponent(tell)}`;
-  const { status, stderr } = spawnSync(process.execPath, ['--import', preload, ...argv], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: 60_000,
-  });
-  expect([argv[1], status]).toEqual([argv[1], 0]);
-  return Number(stderr.trim().split('\n').at(-1)) / 1024;
-}

@@ -42,6 +42,8 @@ export class ClusterOperator {
   readonly #context: ClusterContext;
   readonly #hosts: readonly ClusterHost[];
   readonly #owner: SimOwner;
+  /** Nodes whose replica did not do for joining. */
+  readonly #unfit = new Set<number>();
 
   constructor(groupId: number, context: ClusterContext, hosts: readonly ClusterHost[]) {
     this.#groupId = groupId;
@@ -126,9 +128,10 @@ export class ClusterOperator {
     const rotated = all.map((_, i) => all[(i + Math.floor(change.pick * all.length)) % all.length]);
     const count = 1 + Math.floor(change.pick2 * Math.min(all.length, 5));
     const voters = rotated.slice(0, count) as number[];
-    for (const id of voters) if (!members.includes(id)) await this.#join(leader, id);
+    const added = voters.filter((id) => !members.includes(id));
+    for (const id of added) await this.#join(leader, id);
     const remove = members.filter((id) => !voters.includes(id));
-    await this.#change(leader, { voters, remove });
+    await this.#change(leader, { voters, remove }, added);
   }
 
   async #add(
@@ -139,10 +142,10 @@ export class ClusterOperator {
   ): Promise<void> {
     if (!(await this.#join(leader, nodeId))) return;
     if (!change.byLearner) {
-      await this.#change(leader, { ...more, voters: [nodeId] });
+      await this.#change(leader, { ...more, voters: [nodeId] }, [nodeId]);
       return;
     }
-    if (!(await this.#change(leader, { learners: [nodeId] }))) return;
+    if (!(await this.#change(leader, { learners: [nodeId] }, [nodeId]))) return;
     await this.#until(() => {
       const { commitIndex, progress } = leader.group.status();
       const known = progress?.find((member) => member.nodeId === nodeId);
@@ -151,28 +154,40 @@ export class ClusterOperator {
     await this.#change(leader, { ...more, voters: [nodeId] });
   }
 
-  /** Whether a replica waits there. One that was added half-way, or has not heard of its removal, is given up first. */
+  /**
+   * Whether a replica waits there. One that was added half-way, has not heard of its removal, or was not ready the last time
+   * is given up first.
+   */
   async #join(leader: Leader, nodeId: number): Promise<boolean> {
     const host = this.#hosts[nodeId - 1];
-    if ((host?.group(this.#groupId)?.status().lastIndex ?? 0) > 0) {
-      await this.#giveUp(leader, nodeId);
-    }
+    const isUsed = (host?.group(this.#groupId)?.status().lastIndex ?? 0) > 0;
+    if (isUsed || this.#unfit.has(nodeId)) await this.#giveUp(leader, nodeId);
+    this.#unfit.delete(nodeId);
     const joined = await this.#try(() => host?.join(this.#groupId) ?? Promise.resolve(false));
     return joined.value === true;
   }
 
   async #giveUp(leader: Leader, nodeId: number | undefined): Promise<void> {
     const host = nodeId === undefined ? undefined : this.#hosts[nodeId - 1];
-    const { membership } = leader.group.status();
-    // Only of who is left out by what is committed; a leader that was deposed may believe what it likes.
-    const isOut = membership.isCommitted && memberIn(membership, nodeId ?? 0) === undefined;
-    const { members } = this.#context.witness.group(this.#groupId);
-    if (host === undefined || !isOut || members.includes(host.id)) return;
-    await this.#try(() => host.giveUp(this.#groupId));
+    if (host === undefined) return;
+    // A leader that was deposed may believe what it likes: only of who is left out by one that leads still, after that.
+    const isOut = (): boolean => {
+      const { membership, role } = leader.group.status();
+      return (
+        role === 'leader' && membership.isCommitted && memberIn(membership, host.id) === undefined
+      );
+    };
+    if (!isOut() || this.#isGone(leader)) return;
+    const read = await this.#try(() => leader.host.call(() => leader.group.read()));
+    if (read.isDone && isOut()) await this.#try(() => host.giveUp(this.#groupId));
   }
 
-  /** Whether it was done. */
-  async #change(leader: Leader, change: MembershipChange): Promise<boolean> {
+  /** Whether it was done. `added`: those of it that are to be new. */
+  async #change(
+    leader: Leader,
+    change: MembershipChange,
+    added: readonly number[] = [],
+  ): Promise<boolean> {
     const { totals } = this.#context;
     if (this.#isGone(leader)) return false;
     totals.changesAsked += 1;
@@ -182,6 +197,7 @@ export class ClusterOperator {
     if (asked.isDone) totals.changesDone += 1;
     else if (asked.code === 'OUTCOME_UNKNOWN' || asked.code === null) totals.changesUnknown += 1;
     else totals.changesRefused += 1;
+    if (asked.code === 'MEMBER_NOT_READY') for (const id of added) this.#unfit.add(id);
     return asked.isDone;
   }
 

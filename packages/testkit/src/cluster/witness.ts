@@ -83,6 +83,8 @@ export class GroupWitness {
   readonly configurations: KnownConfigurations;
   /** Nodes to ask: the members by the newest configuration that is committed. */
   members: readonly number[];
+  /** Index of that configuration: a replica that comes back late tells of older ones. */
+  membersIndex = 0;
   /**
    * By term of a leader that counted: the highest index that it committed. Leaders of later terms must hold that; one of
    * an earlier term that is only late (it was paused) need not.
@@ -214,6 +216,8 @@ export class Witness {
     if (isCommitted && index > 0) {
       const { learners, voters, votersOutgoing } = membership;
       if (votersOutgoing.length > 0) this.#totals.jointConfigurations += 1;
+      if (index < group.membersIndex) return;
+      group.membersIndex = index;
       group.members = [...voters, ...learners].map(({ nodeId }) => nodeId);
     }
   }

@@ -10,6 +10,7 @@ import { heldLimits } from '../large-batch.ts';
 import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
 import { replayBatch, unfinishedGroup } from '../replay.ts';
+import { helpedLogBytesMin, ScanAhead } from '../scan-ahead.ts';
 import { type ScanEnd, type ScannedBatch, type ScanPlan, scanSegment } from '../scan.ts';
 import { flippedBitOf, type MendingBit, searchFlippedBit } from '../suspect.ts';
 import { WindowBuffer } from '../window-reader.ts';
@@ -46,6 +47,7 @@ class Inspector {
 
   readonly #index: LogIndex = new LogIndex();
   readonly #window: WindowBuffer = new WindowBuffer();
+  #ahead: ScanAhead | null = null;
   readonly #segments: SegmentReport[] = [];
   #newestBatches: BatchPlace[] = [];
   #survey: Survey | null = null;
@@ -74,6 +76,10 @@ class Inspector {
     surveyDirectory(this.#disk, this.#directory, (result) => {
       if ('refusal' in result) return this.#finish('refused', result.refusal, result.cause);
       this.#survey = result.survey;
+      const { help } = this.#options;
+      const bytes = result.survey.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+      if (help !== undefined && bytes >= (help.logBytesMin ?? helpedLogBytesMin))
+        this.#ahead = new ScanAhead(help);
       this.#checkBeyond(result.survey, 0);
     });
   }
@@ -83,7 +89,7 @@ class Inspector {
     refusal: Refusal | null = null,
     cause: IoError | null = null,
   ): void {
-    this.#callback({
+    const inspection: Inspection = {
       survey: this.#survey,
       segments: this.#segments,
       witnesses: this.#witnesses,
@@ -99,7 +105,9 @@ class Inspector {
       abandoned: this.#survey?.beyond ?? [],
       index: this.#index,
       bytesScanned: this.#bytesScanned,
-    });
+    };
+    if (this.#ahead === null) this.#callback(inspection);
+    else this.#ahead.end(() => this.#callback(inspection));
   }
 
   #refuseIo(what: string, file: string, error: IoError): void {
@@ -182,7 +190,7 @@ class Inspector {
             if (!isNewest) return this.#judgeSealed(survey, slot, file, { end, plan }, done);
             this.#judgeNewest(survey, segment, file, { end, plan }, done);
           },
-          this.#window,
+          { window: this.#window, ahead: this.#ahead },
         ),
       (error, goOn) => {
         if (error !== null) this.#refuseIo('read it', segment.name, error);

@@ -5,6 +5,7 @@ import type { IoError } from '@flotilla/io';
 import type { HeldLimits } from '../large-batch.ts';
 import type { LogIndex } from '../log-index.ts';
 import type { Refusal } from '../refusal.ts';
+import type { ScanHelp } from '../scan-ahead.ts';
 import type { ScanEnd, ScannedBatch } from '../scan.ts';
 import type { TailFault, TailVerdict } from '../verdict.ts';
 import type { FoundFile, SegmentFile, Survey } from './survey.ts';
@@ -88,6 +89,8 @@ export interface InspectOptions {
    * batch when it is looked at again, the log has grown since, and its end is where the walk ended.
    */
   readonly isLive?: boolean;
+  /** Threads that check batches ahead of the walk; without, everything is done in this thread. */
+  readonly help?: ScanHelp;
   /** What is held of a batch at once, where not the usual. */
   readonly limits?: HeldLimits;
   /**

@@ -79,7 +79,8 @@ export function judgeTail(
       if (scanError !== null) return callback(scanError, undefined as never);
       callback(null, hasGrown ? grownAnswer(question, answer) : answer);
     };
-    scanSegment(disk, file, segment.bytes, rest, visit, onScanned, question.window);
+    const memory = { window: question.window, ahead: null };
+    scanSegment(disk, file, segment.bytes, rest, visit, onScanned, memory);
   });
 }
 

@@ -2,12 +2,17 @@
 
 import { crc32 } from '@flotilla/codec';
 import type { FlotillaError } from '@flotilla/io';
+import type { SimRng } from '@flotilla/testkit';
 import { RecordRef, type Wal } from '../../src/api.ts';
 import { inspectDirectory } from '../../src/inspect/inspect-directory.ts';
 import type { Inspection, InspectOptions } from '../../src/inspect/inspection.ts';
 import { openWal } from '../../src/open.ts';
 import { recoveredGroupsOf } from '../../src/recovered-groups.ts';
+import { pageBytes } from '../../src/format.ts';
+import { heldLimits } from '../../src/large-batch.ts';
 import { small } from '../harness.ts';
+import { indexText } from '../index-text.ts';
+import { steppedWorkers } from '../stepped-workers.ts';
 import { type Image, MemWorld } from './mem-world.ts';
 import { witnessedSeq } from './seal.ts';
 
@@ -71,8 +76,11 @@ function recordOf(wal: Wal, world: MemWorld, slot: number, index: number): Recor
 /** Small enough that nearly every batch comes in parts, and most entries are cut. */
 const parts = { wholeBatchBytesMax: 0, partBytes: 256 };
 
-function inspect(image: Image, options: InspectOptions = {}): Inspection {
-  const world = new MemWorld(image);
+function inspect(
+  image: Image,
+  options: InspectOptions = {},
+  world: MemWorld = new MemWorld(image),
+): Inspection {
   let found: Inspection | null = null;
   inspectDirectory(world.disk, world.directory, options, (inspection) => {
     found = inspection;
@@ -132,6 +140,45 @@ export function judgeImage(image: Image, expected: Expectation): Judgement {
   if (expected.states !== null && !wasReached(expected.states, state, witnessed))
     return complain(`it shows a state that no log with batch ${witnessed} ever had`);
   return { verdict: inspected, complaint: reopens(opened, world, state) };
+}
+
+export interface ThreadsJudgement {
+  /** What differs from the walk that is alone, or null. */
+  readonly complaint: string | null;
+  readonly checked: number;
+  readonly died: number;
+}
+
+/** Reads the image with and without threads that check it, which come up late, dawdle and die as drawn. */
+export function judgeThreads(image: Image, rng: SimRng): ThreadsJudgement {
+  // Where larger batches come in parts, the walk leaves the way of the windows and comes back to it.
+  const limits = rng.pick([heldLimits, { wholeBatchBytesMax: 2 * pageBytes, partBytes: 4096 }]);
+  const alone = everythingIn(inspect(image, { limits }));
+  const world = new MemWorld(image);
+  const workers = steppedWorkers(world.clock, rng.fork('threads'), rng.pick([0, 0, 40, 8]));
+  const help = {
+    workers,
+    clock: world.clock,
+    threads: 1 + rng.below(3),
+    onInfo: () => {},
+    logBytesMin: 0,
+    windowBytes: rng.pick([2, 5, 16, 64]) * pageBytes,
+  };
+  const helped = everythingIn(inspect(image, { help, limits }, world));
+  const { checked, died, living, disturbed } = workers;
+  if (disturbed > 0) return { complaint: 'a window changed under a thread', checked, died };
+  if (living > 0) return { complaint: `${living} threads outlive the inspection`, checked, died };
+  const complaint = alone === helped ? null : `with threads it is\n${helped}\nelse\n${alone}`;
+  return { complaint, checked, died };
+}
+
+/** All that an inspection finds, as text; how much it read for it is left out. */
+export function everythingIn(found: Inspection): string {
+  const { verdict, refusal, lastSeq, lastHdrCrc, seqSeen, epochSeen } = found;
+  const { segments, witnesses, tail, newestBatches, abandoned } = found;
+  const words = { verdict, refusal, cause: found.cause?.message, segments, witnesses, tail };
+  const numbers = { lastSeq, lastHdrCrc, seqSeen, epochSeen, newestBatches, abandoned };
+  return `${JSON.stringify({ ...words, ...numbers })}\n${indexText(found.index)}`;
 }
 
 function placeOf({ refusal, verdict, lastSeq, witnesses }: Inspection): string {

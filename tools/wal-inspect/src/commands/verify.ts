@@ -36,6 +36,7 @@ export async function verify(job: Job): Promise<number> {
   const { out, options } = job;
   let unsynced = 0;
   const look = await lookAt(job, {
+    jobs: options.jobs,
     begin: () => {
       unsynced = 0;
     },
