@@ -1,4 +1,3 @@
-import { crc32, putU32 } from '@flotilla/codec';
 import type { FlotillaError } from '@flotilla/io';
 import { describe, expect, it } from 'vitest';
 import { segmentName } from '../src/format.ts';
