@@ -1,4 +1,4 @@
-import { crc32, putU32 } from '@flotilla/codec';
+import type { FlotillaError } from '@flotilla/io';
 import { describe, expect, it } from 'vitest';
 import { segmentName } from '../src/format.ts';
 import { append, directory, lastIndexes, openGroup, SimLogHost, storeWith } from './sim-harness.ts';
@@ -25,11 +25,12 @@ function longStore(): SimLogHost {
   return host;
 }
 
-function refuses(host: SimLogHost, reason: string, code = 'WAL_CORRUPT'): void {
+function refuses(host: SimLogHost, reason: string, code = 'WAL_CORRUPT'): FlotillaError {
   const before = host.disk.image();
   const error = host.refusal();
   expect([error.code, error.details.reason]).toEqual([code, reason]);
   expect(host.disk.image().differences(before)).toEqual([]);
+  return error;
 }
 
 describe('segment headers and names', () => {
@@ -50,7 +51,7 @@ describe('segment headers and names', () => {
   it('WF20: a copy of a segment under the next id refuses', () => {
     const host = longStore();
     host.disk.surgery.copyFile(segment(2), segment(3));
-    refuses(host, 'E_SEG_HEADER');
+    expect(refuses(host, 'E_SEG_HEADER').message).toContain('under another name');
   });
 
   it('WF21: stray names are told and left alone', () => {
@@ -86,16 +87,30 @@ describe('segment headers and names', () => {
   });
 
   it('WF24: a leftover below the oldest segment is removed', () => {
-    const host = longStore();
-    const bytes = host.disk.surgery.read(store);
-    // STORE as a purge of the first segment would have left it: oldest is 2.
-    for (const at of [0, 4096]) {
-      bytes[at + 48] = 2;
-      putU32(bytes, at + 252, crc32(bytes, at, at + 252));
+    const host = new SimLogHost();
+    const log = host.open();
+    const slot = openGroup(log, 1);
+    host.sync(log);
+    let first: Uint8Array | null = null;
+    let index = 0;
+    while (log.wal.counters.segmentsFreed === 0 && index < 300) {
+      append(log, slot, ++index, ['x'.repeat(7000)]);
+      log.wal.noteCommit(slot, index);
+      if (index % 8 === 0) log.wal.layCompact(slot, index - 4);
+      host.sync(log);
+      if (first === null && log.wal.counters.rotations === 1)
+        first = host.disk.surgery.read(segment(1));
+      host.runMs(5);
     }
-    host.disk.surgery.overwrite(store, 0, bytes);
-    // Without the first segment the group's head is missing, so this store is only looked at.
+    host.kill();
+    host.disk.settle();
+    expect(host.disk.surgery.exists(segment(1))).toBe(false);
+    // As if the power had gone before the purge had removed the name.
+    host.disk.surgery.putFile(segment(1), first as Uint8Array);
     expect(host.inspect().survey?.leftovers).toEqual([segmentName(1)]);
+    expect(host.disk.surgery.exists(segment(1))).toBe(true);
+    expect(lastIndexes(host.open())).toEqual({ 1: index });
+    expect(host.disk.surgery.exists(segment(1))).toBe(false);
   });
 
   it('WF25: an id above the newest is taken over when empty or carried, and refuses with a normal batch', () => {
@@ -118,6 +133,17 @@ describe('segment headers and names', () => {
     expect(lastIndexes(again)).toEqual({ 1: 2 });
     carried.close(again);
     expect(lastIndexes(carried.open())).toEqual({ 1: 2 });
+
+    // Behind a carried batch stands one that was acknowledged: STORE is older than the data.
+    const normal = storeWith(3).host;
+    const older = normal.disk.surgery.read(store);
+    const used = normal.open();
+    append(used, 0, 3, ['acknowledged']);
+    normal.sync(used);
+    normal.kill();
+    normal.disk.settle();
+    normal.disk.surgery.putFile(store, older);
+    refuses(normal, 'E_SEG_UNEXPECTED');
   });
 
   it('WF26: STORE from an older backup beside newer segments refuses', () => {
@@ -190,6 +216,7 @@ describe('STORE', () => {
       for (let bit = 0; bit < 256 * 8; bit += stride(11)) {
         const host = closed.fork();
         host.disk.surgery.flipBit(store, slot * 4096 * 8 + bit);
+        expect([bit, host.inspect().survey?.store.slots[slot] ?? null]).toEqual([bit, null]);
         const log = host.tryOpen();
         if (log instanceof Error) continue;
         opened++;
@@ -197,6 +224,24 @@ describe('STORE', () => {
       }
     }
     expect(opened).toBeGreaterThan(300);
+  });
+
+  it('WF6: with the slot damaged that alone knows the newest segment refuses', () => {
+    const rotated = longStore();
+    const last = lastIndexes(rotated.fork().open());
+    const newestSeg = rotated.fork().inspect().survey?.store.current.newestSeg;
+    let refused = 0;
+    for (const slot of [0, 1]) {
+      const host = rotated.fork();
+      host.disk.surgery.flipBit(store, (slot * 4096 + 64) * 8);
+      if (host.inspect().survey?.store.current.newestSeg === newestSeg) {
+        expect(lastIndexes(host.open())).toEqual(last);
+      } else {
+        refuses(host, 'E_SEG_UNEXPECTED');
+        refused++;
+      }
+    }
+    expect(refused).toBe(1);
   });
 
   it('WF7: with both slots damaged refuses', () => {
@@ -208,6 +253,11 @@ describe('STORE', () => {
 
   it('WF8: with garbage in slot W opens', () => {
     const { host } = storeWith(3, { witnessed: true });
+    for (let bit = 0; bit < 256 * 8; bit += stride(11)) {
+      const copy = host.fork();
+      copy.disk.surgery.flipBit(store, 2 * 4096 * 8 + bit);
+      expect([bit, lastIndexes(copy.open())]).toEqual([bit, { 1: 2 }]);
+    }
     host.disk.surgery.overwrite(store, 2 * 4096, new Uint8Array(4096).fill(0xa5));
     expect(lastIndexes(host.open())).toEqual({ 1: 2 });
   });
@@ -237,6 +287,14 @@ it('WF49: times and the order of names decide nothing', () => {
   host.start();
   host.host.clock.jumpWall(-10 * 365 * 86_400_000);
   expect(lastIndexes(host.open())).toEqual({ 1: 3 });
+
+  const long = longStore();
+  const expected = lastIndexes(long.fork().open());
+  const { disk } = long.life;
+  const list = disk.list.bind(disk);
+  disk.list = (path, callback) =>
+    list(path, (error, names) => callback(error, error === null ? [...names].reverse() : names));
+  expect(lastIndexes(long.open())).toEqual(expected);
 });
 
 it('WF50: a second opener is refused, a killed holder frees the lock, a deleted lock file poisons at the next rotation', () => {

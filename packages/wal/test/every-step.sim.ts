@@ -37,23 +37,26 @@ describe('WF28: a stop at every disk operation', () => {
 
   it('of creating a store that is then used: what was acknowledged survives a power cut', () => {
     // A process that dies leaves names that only the system knows; the next one must make them durable.
-    for (let n = 1; ; n++) {
-      const host = new SimLogHost(n);
-      host.start();
-      host.disk.crashAfter(n);
-      try {
-        host.open();
-      } catch (error) {
-        if (!host.disk.isStopped) throw error;
+    for (const isMade of [true, false]) {
+      for (let n = 1; ; n++) {
+        const host = new SimLogHost(n);
+        if (!isMade) host.disk.surgery.remove(directory);
+        host.start();
+        host.disk.crashAfter(n);
+        try {
+          host.open();
+        } catch (error) {
+          if (!host.disk.isStopped) throw error;
+        }
+        if (!host.disk.isStopped) break;
+        host.kill();
+        const log = host.open();
+        const slot = openGroup(log, 1);
+        append(log, slot, 1, ['one']);
+        host.sync(log);
+        host.powerCut(loseEverything);
+        expect(lastIndexes(host.open({ create: false }))).toEqual({ 1: 1 });
       }
-      if (!host.disk.isStopped) break;
-      host.kill();
-      const log = host.open();
-      const slot = openGroup(log, 1);
-      append(log, slot, 1, ['one']);
-      host.sync(log);
-      host.powerCut(loseEverything);
-      expect(lastIndexes(host.open({ create: false }))).toEqual({ 1: 1 });
     }
   });
 

@@ -1,5 +1,6 @@
 // The fault table of the log has 67 rows; each is a test whose title begins with the row's number (with those of several
-// rows where one run shows them all). This test keeps the list whole: a row that loses its test is named here.
+// rows where one run shows them all), and each has a planted bug that makes this test fail (test/mutants, planted by
+// `node tools/test-mutants.mjs packages/wal`). These tests keep both lists whole: a row that loses one is named here.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,11 @@ import { describe, expect, it } from 'vitest';
 const root = join(fileURLToPath(import.meta.url), '..', '..', '..', '..');
 const folders = ['packages/wal/test', 'tools/wal-inspect/test', 'test'];
 const rows = 67;
+
+interface Mutant {
+  readonly id: string;
+  readonly test: string;
+}
 
 /** Titles of tests and of the groups they stand in. */
 function titlesIn(text: string): string[] {
@@ -34,6 +40,26 @@ describe('the fault table', () => {
       }
     }
     const missing = Array.from({ length: rows }, (_, i) => i + 1).filter((row) => !found.has(row));
+    expect(missing).toEqual([]);
+  });
+
+  it('has a planted bug for each of its rows that makes the row’s own test fail', () => {
+    // Their tests run built programs, and plant a bug of their own ("would have noticed").
+    const planting = new Map([
+      [53, 'test/log-kill.crash.ts'],
+      [65, 'test/log-power.crash.ts'],
+    ]);
+    for (const file of planting.values())
+      expect(readFileSync(join(root, file), 'utf8')).toContain("it('would have noticed: ");
+    const folder = join(root, 'packages/wal/test/mutants');
+    const shown = new Set(planting.keys());
+    for (const name of readdirSync(folder)) {
+      const { id, test } = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Mutant;
+      const row = Number(/^WF(\d+)[A-Z]*$/.exec(id)?.[1]);
+      expect([id, rowsOf(test)]).toEqual([id, [row]]);
+      shown.add(row);
+    }
+    const missing = Array.from({ length: rows }, (_, i) => i + 1).filter((row) => !shown.has(row));
     expect(missing).toEqual([]);
   });
 

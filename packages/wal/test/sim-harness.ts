@@ -222,3 +222,25 @@ export function storeWith(
   host.end();
   return { host, batches };
 }
+
+/** A log of one group whose oldest segment holds the entries up to `sealed` and nothing else. */
+export function withEntriesOnly(): { host: SimLogHost; log: SimLog; last: number; sealed: number } {
+  const host = new SimLogHost(7);
+  const log = host.open();
+  const slot = openGroup(log, 1);
+  const { counters } = log.wal;
+  const lasts: number[] = [];
+  let last = 0;
+  while (counters.rotations < 4) {
+    append(log, slot, ++last, ['x'.repeat(7000)]);
+    host.sync(log);
+    lasts[counters.rotations] = last;
+  }
+  log.wal.noteCommit(slot, last);
+  // What the group is moves out of the first segment, which then goes.
+  log.wal.layCompact(slot, lasts[0] as number);
+  log.wal.endTurn();
+  host.run(() => counters.segmentsFreed > 0);
+  host.runMs(1000);
+  return { host, log, last, sealed: lasts[1] as number };
+}

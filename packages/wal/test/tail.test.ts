@@ -34,6 +34,14 @@ function rewrite(built: Built, number: number, change: (bytes: Uint8Array) => vo
   surgery.overwrite(batch.path, batch.offset, bytes);
 }
 
+/** Makes the checksum of the block hold that is the batch's only record. */
+function resealBlock(bytes: Uint8Array): void {
+  const block = 64 + 16;
+  const end = block + u32At(bytes, block + 20);
+  const head = crc32(bytes, block - 8, block + 24);
+  putU32(bytes, block + 24, crc32(bytes, block + 28, end, head));
+}
+
 describe('a flipped bit', () => {
   it('WF1: in the header of a batch that is not the last refuses as damage of acknowledged data', () => {
     const { host, batches } = storeWith(4);
@@ -214,13 +222,22 @@ describe('damage inside the log', () => {
       { path: last.path, offset: last.offset + last.length },
       4096,
     );
-    expect(reasonOf(behind)).toBe('E_CORRUPT');
+    const refusal = behind.refusal();
+    expect(refusal.details.reason).toBe('E_CORRUPT');
+    expect(refusal.message).toContain(`a batch that belongs to page ${from.offset / pageBytes}`);
     const over = built.host.fork();
     over.disk.surgery.misdirect(from, last, 4096);
     expect(reasonOf(over)).toBe('E_CORRUPT_ACKED');
     const far = built.host.fork();
     far.disk.surgery.misdirect(from, { path: last.path, offset: last.offset + 3 * 4096 }, 4096);
     expect(far.open().wal.report).toMatchObject({ verdict: 'cleanEnd', lastSeq: 5 });
+
+    // Nor as one that came later: what is one bit away from being whole would be dropped as torn.
+    const hurt = storeWith(5);
+    const end = hurt.batches[4] as Built['batches'][number];
+    hurt.host.disk.surgery.misdirect(end, { path: end.path, offset: end.offset + 3 * 4096 }, 4096);
+    hurt.host.disk.surgery.flipBit(end.path, (end.offset + 100) * 8);
+    expect(reasonOf(hurt.host)).toBe('E_SUSPECT_BITFLIP');
   });
 
   it('WF17: a batch of one segment at the same page of the next is not its batch', () => {
@@ -291,6 +308,10 @@ describe('a batch whose checksums hold but that cannot be', () => {
       rewrite(built, 2, change);
       expect(reasonOf(built.host)).toBe('E_FORMAT');
     }
+    // One record of two: what stands behind it is nobody's.
+    const built = storeWith(1);
+    rewrite(built, 0, (bytes) => putU32(bytes, 36, 1));
+    expect(reasonOf(built.host)).toBe('E_FORMAT');
   });
 
   it('WF45: of compressed entries is taken as it stands or refused, and nothing in it is believed before its CRC', () => {
@@ -309,9 +330,7 @@ describe('a batch whose checksums hold but that cannot be', () => {
         const block = 64 + 16;
         putU32(bytes, block + 32, tableSlot(100, payloadCodecs.lz4, 0));
         change(bytes, block);
-        const end = block + u32At(bytes, block + 20);
-        const head = crc32(bytes, block - 8, block + 24);
-        putU32(bytes, block + 24, crc32(bytes, block + 28, end, head));
+        resealBlock(bytes);
       });
       if (reason !== null) expect(reasonOf(built.host)).toBe(reason);
       else expect(lastIndexes(built.host.open())).toEqual({ 1: 2 });
@@ -323,7 +342,10 @@ describe('a batch whose checksums hold but that cannot be', () => {
   it('WF46: with a number above 2^53 - 1 refuses, and the API throws on one', () => {
     for (const at of [64 + 8, 64 + 16, 64 + 24]) {
       const built = storeWith(3);
-      rewrite(built, 2, (bytes) => putU32(bytes, at + 4, 0xffff_ffff));
+      rewrite(built, 2, (bytes) => {
+        putU32(bytes, at + 4, 0xffff_ffff);
+        resealBlock(bytes);
+      });
       expect(reasonOf(built.host)).toBe('E_FORMAT');
     }
     const host = new SimLogHost();
@@ -346,18 +368,28 @@ describe('a batch whose checksums hold but that cannot be', () => {
       bytes[4] = 2;
     });
     version(major);
+    const flags = storeWith(3);
+    rewrite(flags, 2, (bytes) => {
+      bytes[5] = 0x40;
+    });
+    version(flags);
     const record = storeWith(3);
     rewrite(record, 2, (bytes) => {
       bytes[64] = 90;
     });
     version(record);
-    const segment = storeWith(3);
     const path = `${directory}/0000000000000001.seg`;
-    const page = segment.host.disk.surgery.read(path).slice(0, 128);
-    putU32(page, 96, 1 << 7);
-    putU32(page, 124, crc32(page, 0, 124));
-    segment.host.disk.surgery.overwrite(path, 0, page);
-    version(segment);
+    for (const change of [
+      (page: Uint8Array) => putU32(page, 96, 1 << 7),
+      (page: Uint8Array) => putU32(page, 8, 2),
+    ]) {
+      const segment = storeWith(3);
+      const page = segment.host.disk.surgery.read(path).slice(0, 128);
+      change(page);
+      putU32(page, 124, crc32(page, 0, 124));
+      segment.host.disk.surgery.overwrite(path, 0, page);
+      version(segment);
+    }
     const store = storeWith(3);
     const slot = store.host.disk.surgery.read(`${directory}/STORE`).slice(4096, 4096 + 256);
     putU32(slot, 80, 4);
@@ -382,12 +414,7 @@ describe('a batch whose checksums hold but that cannot be', () => {
       const built = storeWith(3);
       rewrite(built, 2, (bytes) => {
         putU64(bytes, at, value);
-        const end = 64 + 16 + u32At(bytes, 64 + 16 + 20);
-        putU32(
-          bytes,
-          64 + 16 + 24,
-          crc32(bytes, 64 + 16 + 28, end, crc32(bytes, 64 + 8, 64 + 16 + 24)),
-        );
+        resealBlock(bytes);
       });
       expect(reasonOf(built.host)).toBe(reason);
     }

@@ -1,5 +1,5 @@
 import type { FlotillaError } from '@flotilla/io';
-import type { FaultEffect } from '@flotilla/testkit';
+import { type FaultEffect, loseEverything } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { RecordRef } from '../src/api.ts';
 import { segmentName } from '../src/format.ts';
@@ -12,6 +12,7 @@ import {
   SimLogHost,
   type SimLog,
   storeWith,
+  withEntriesOnly,
 } from './sim-harness.ts';
 
 const segment = (id: number): string => `${directory}/${segmentName(id)}`;
@@ -31,6 +32,7 @@ function started(): { host: SimLogHost; log: SimLog; slot: number } {
 function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, number>): void {
   expect(log.poison).toHaveLength(1);
   expect(log.wal.poisoned).toBe(log.poison[0]);
+  const calls = host.disk.callCount;
   const durable = log.wal.durablePosition;
   const { syncs } = log.wal.counters;
   expect(() => append(log, 0, 2, ['no'])).toThrow(log.poison[0]);
@@ -40,11 +42,10 @@ function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, num
   expect(log.wal.counters.syncs).toBe(syncs);
   const ref = new RecordRef();
   expect(log.wal.lookup(0, 1, ref)).toBe(true);
-  const calls = host.disk.callCount;
   expect(host.close(log)).toBeNull();
   // Only descriptors are closed: nothing is written, synced or renamed any more.
   expect(host.disk.callLog.slice(calls).every((call) => call.op === 'close')).toBe(true);
-  host.powerCut();
+  host.powerCut(loseEverything);
   const again = host.open();
   for (const [group, last] of Object.entries(acked)) {
     expect(lastIndexes(again)[Number(group)]).toBeGreaterThanOrEqual(last);
@@ -65,6 +66,19 @@ describe('a failure of the disk', () => {
     expect(log.poison[0]?.details).toMatchObject({ segment: segmentName(1), seq: 2, code: 'EIO' });
     expectPoisoned(host, log, { 1: 1 });
     expect(fault.matches).toBe(1);
+
+    // While a witness of the batch before it waits to be written.
+    const busy = started();
+    append(busy.log, busy.slot, 2, ['two']);
+    busy.host.sync(busy.log);
+    busy.host.disk.plan({
+      op: 'datasync',
+      path: segment(1),
+      effect: { kind: 'syncError', code: 'EIO', pages: 'dropped' },
+    });
+    append(busy.log, busy.slot, 3, ['three']);
+    busy.host.sync(busy.log);
+    expectPoisoned(busy.host, busy.log, { 1: 2 });
   });
 
   it('WF32: a tail that only the page cache has is durable before anybody sees it again', () => {
@@ -81,7 +95,7 @@ describe('a failure of the disk', () => {
       const again = host.open();
       expect(lastIndexes(again)).toEqual({ 1: pages === 'dropped' ? 2 : 1 });
       // The power goes right after: what the group was shown must still be there.
-      host.powerCut();
+      host.powerCut(loseEverything);
       expect(lastIndexes(host.open())).toEqual({ 1: pages === 'dropped' ? 2 : 1 });
     }
   });
@@ -115,8 +129,28 @@ describe('a failure of the disk', () => {
       append(log, slot, 2, ['two'.repeat(3000)]);
       host.sync(log);
       expect(log.poison).toEqual([]);
-      host.powerCut();
+      host.powerCut(loseEverything);
       expect(lastIndexes(host.open())).toEqual({ 1: 2 });
+
+      // So do those of STORE, of headers and of spares.
+      for (const path of [/STORE$/, /spare-/]) {
+        const other = started();
+        const fault = other.host.disk.plan({
+          op: 'writev',
+          path,
+          times: 5,
+          effect: { kind: 'short', bytes },
+        });
+        let last = 1;
+        while (other.log.wal.counters.rotations < 3 && last < 100) {
+          append(other.log, other.slot, ++last, ['x'.repeat(7000)]);
+          other.host.sync(other.log);
+          other.host.runMs(20);
+        }
+        other.host.powerCut(loseEverything);
+        expect(lastIndexes(other.host.open())).toEqual({ 1: last });
+        expect(fault.hits).toBe(5);
+      }
     }
   });
 
@@ -139,22 +173,28 @@ describe('a failure of the disk', () => {
 
   it('WF36: lack of space in the middle of a batch is waited out, and the batch is there once', () => {
     for (const code of ['ENOSPC', 'EDQUOT']) {
-      const { host, log, slot } = started();
-      host.disk.plan({
-        op: 'writev',
-        path: segment(1),
-        times: 4,
-        effect: { kind: 'error', code, applied: 'part' },
-      });
-      append(log, slot, 2, ['two'.repeat(3000)]);
-      const position = log.wal.endTurn();
-      append(log, slot, 3, ['three']);
-      log.wal.endTurn();
-      host.run(() => log.wal.durablePosition >= position);
-      expect(log.poison).toEqual([]);
-      host.close(log);
-      expect(host.info.join('\n')).toContain(code);
-      expect(lastIndexes(host.open())).toEqual({ 1: 3 });
+      for (const applied of ['none', 'part'] as const) {
+        const { host, log, slot } = started();
+        const fault = host.disk.plan({
+          op: 'writev',
+          path: segment(1),
+          times: 4,
+          effect: { kind: 'error', code, applied },
+        });
+        append(log, slot, 2, ['two'.repeat(3000)]);
+        const position = log.wal.endTurn();
+        append(log, slot, 3, ['three']);
+        log.wal.endTurn();
+        host.run(() => log.wal.durablePosition >= position);
+        expect(log.poison).toEqual([]);
+        expect(host.info.join('\n')).toContain(code);
+        host.powerCut(loseEverything);
+        const again = host.open();
+        expect(lastIndexes(again)[1]).toBeGreaterThanOrEqual(2);
+        host.close(again);
+        expect(host.open().wal.report.verdict).toBe('clean');
+        expect(fault.hits).toBe(4);
+      }
     }
   });
 
@@ -173,7 +213,7 @@ describe('a failure of the disk', () => {
     expect(lastIndexes(host.open())[1]).toBeGreaterThanOrEqual(last);
   });
 
-  it('WF40: a STORE that cannot be written poisons, at a rotation, when idle, and at the end', () => {
+  it('WF40: a STORE that cannot be written poisons, at a rotation, when a segment is given up, when idle, and at the end', () => {
     const rotating = started();
     rotating.host.disk.plan({ op: 'datasync', path: `${directory}/STORE`, effect: error('EIO') });
     for (let index = 2; rotating.log.poison.length === 0 && index < 100; index++) {
@@ -181,6 +221,16 @@ describe('a failure of the disk', () => {
       rotating.host.sync(rotating.log);
     }
     expect(rotating.log.wal.counters.rotations).toBe(0);
+
+    const giving = withEntriesOnly();
+    giving.host.disk.plan({ op: 'datasync', path: `${directory}/STORE`, effect: error('EIO') });
+    giving.log.wal.layCompact(0, giving.sealed);
+    giving.log.wal.endTurn();
+    giving.host.run(() => giving.log.poison.length > 0);
+    expect(giving.log.wal.counters.segmentsFreed).toBe(1);
+    expect(giving.host.disk.surgery.exists(segment(2))).toBe(true);
+    giving.host.powerCut(loseEverything);
+    expect(lastIndexes(giving.host.open())).toEqual({ 1: giving.last });
 
     const idle = started();
     append(idle.log, idle.slot, 2, ['two']);
@@ -229,15 +279,20 @@ describe('a failure of the disk', () => {
 
   it('WF42: a read that fails during recovery refuses, and is not taken for a torn tail', () => {
     const { host } = storeWith(4, { payloadBytes: 9000 });
-    for (let after = 0; after < 4; after++) {
-      host.disk.plan({ op: 'read', path: /seg$/, after, effect: error('EIO') });
-      const refusal = host.tryOpen();
-      host.disk.clearFaults();
-      if (!(refusal instanceof Error)) break;
-      expect(refusal).toMatchObject({ code: 'IO_REFUSED', details: { reason: 'E_IO' } });
-      host.end();
+    let refused = 0;
+    for (let after = 0; ; after++) {
+      const copy = host.fork();
+      const fault = copy.disk.plan({ op: 'read', path: /seg$/, after, effect: error('EIO') });
+      const answer = copy.tryOpen();
+      if (fault.hits === 0) {
+        expect(lastIndexes(answer as SimLog)).toEqual({ 1: 3 });
+        break;
+      }
+      expect(answer).toMatchObject({ code: 'IO_REFUSED', details: { reason: 'E_IO' } });
+      refused++;
     }
-    expect(lastIndexes(host.open())).toEqual({ 1: 3 });
+    // The header, the batches, and what is carried over.
+    expect(refused).toBeGreaterThanOrEqual(3);
   });
 
   it('a spare that finds no space is waited for, and isFull says so meanwhile', () => {
@@ -322,8 +377,29 @@ describe('the end of the log', () => {
     log.wal.openGroup(5, 1, 1, config);
     config.fill(9);
     expect(log.wal.recoveredGroups()[0]?.config).toEqual(new Uint8Array([1, 2, 3]));
+
+    const slot = openGroup(log, 6);
+    append(log, slot, 1, ['one', 'two']);
+    log.wal.noteCommit(slot, 2);
+    const compacted = new Uint8Array([4, 5]);
+    log.wal.layCompact(slot, 1, compacted);
+    compacted.fill(9);
+    const id = new Uint8Array(16).fill(6);
+    const sent = new Uint8Array([7]);
+    const head = { index: 2, term: 1, bytes: 10, crc: 1 };
+    log.wal.laySnapshot(slot, { ...head, id, config: sent }, false);
+    sent.fill(9);
+    id.fill(9);
+    const check = (found: SimLog): void => {
+      const [first, second] = found.wal.recoveredGroups();
+      expect(first?.config).toEqual(new Uint8Array([1, 2, 3]));
+      expect(second?.config).toEqual(new Uint8Array([4, 5]));
+      expect(second?.snapshot?.config).toEqual(new Uint8Array([7]));
+      expect(second?.snapshot?.id).toEqual(new Uint8Array(16).fill(6));
+    };
+    check(log);
     host.close(log);
-    expect(host.open().wal.recoveredGroups()[0]?.config).toEqual(new Uint8Array([1, 2, 3]));
+    check(host.open());
   });
 
   it('says isFull before the last segment is used up', () => {
