@@ -123,8 +123,14 @@ export class SimHosts {
     return machines;
   }
 
-  /** Makes host `id` the leader of the group. */
+  /** Makes host `id` the leader of the group, once the hosts that are open have had time to connect. */
   async lead(id: number, groupId: number): Promise<void> {
+    // What a campaign sends before that is lost, and somebody else may be elected.
+    const lanes = 2 * (this.#hosts.size - 1);
+    const isConnected = (host: Host): boolean => (host.metrics()['sockets'] ?? 0) >= lanes;
+    const { kernel } = this.world;
+    const limits = { untilUs: kernel.nowUs + 2_000_000 };
+    await kernel.runAsync(() => [...this.#hosts.values()].every(isConnected), limits);
     const group = this.host(id).group(groupId);
     await this.settle(group?.campaign() ?? Promise.reject(new Error(`no group ${groupId}`)));
     await this.until(() => group?.isLeader === true, `host ${id} leads group ${groupId}`);
