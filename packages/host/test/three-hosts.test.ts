@@ -78,7 +78,7 @@ async function until(condition: () => boolean, what: string): Promise<void> {
   }
 }
 
-/** The handle of whoever leads the group, once somebody does; who knows of no leader is asked to campaign. */
+/** The handle of whoever leads the group, once somebody does; the first host is asked to campaign where it knows of none. */
 async function leaderOf(groupId: number): Promise<{ nodeId: number; group: RaftGroup }> {
   const find = (): Host | undefined =>
     hosts.find((host) => host?.group(groupId)?.isLeader === true);
@@ -87,11 +87,9 @@ async function leaderOf(groupId: number): Promise<{ nodeId: number; group: RaftG
     if (find() !== undefined) return true;
     if (performance.now() > askAtMs) {
       askAtMs = performance.now() + 200;
-      const seeker = hosts.find((host) => host?.group(groupId)?.leader === 0);
-      seeker
-        ?.group(groupId)
-        ?.campaign({ preVote: true })
-        .catch(() => {});
+      // Always the same one: another, which has not heard yet that this one was elected, could depose it.
+      const seeker = hosts.find((host) => host !== undefined)?.group(groupId);
+      if (seeker?.leader === 0) seeker.campaign({ preVote: true }).catch(() => {});
     }
     return false;
   }, `group ${groupId} has a leader`);
