@@ -45,7 +45,7 @@ export function checkInvariants(s: CoreState): void {
     assert(p.match < p.next && p.next <= runs.lastIndex + 1, '17: match < next <= last + 1');
     assert(!p.isProbing || p.window.count === 0, '18: a probing peer has no window');
     const hasAll = p.next === runs.lastIndex + 1;
-    assert(p.isProbing || p.window.isFull || hasAll, '19: what fits the window was sent');
+    assert(p.isProbing || p.window.isFull(s.config) || hasAll, '19: what fits the window was sent');
     assert(
       !p.awaitsSnapshot || (p.isProbing && p.probeSent),
       '23: who awaits a snapshot gets no append',

@@ -93,7 +93,7 @@ export function trackMembers(s: CoreState, next: number, nowMs: number): void {
     }
     const known = peerOf(s, member.nodeId);
     const isSame = known !== null && known.generation === member.generation;
-    const p = isSame ? known : new Progress(member, next, ++s.streamLast, nowMs, s.config);
+    const p = isSame ? known : new Progress(member, next, ++s.streamLast, nowMs);
     p.position = configuration.positionOf(member.nodeId);
     p.isDeparting = false;
     peers.push(p);

@@ -18,7 +18,7 @@
 import { assert } from './assert.ts';
 import type { Member } from './configuration.ts';
 
-/** What bounds every window of a core. */
+/** What bounds every window of a core; not kept in each. */
 export interface WindowLimits {
   readonly inflightMessagesMax: number;
   readonly inflightBytesMax: number;
@@ -33,25 +33,19 @@ const noRing: number[] = [];
 export class InflightWindow {
   count = 0;
   bytes = 0;
-  readonly #limits: WindowLimits;
   /** Last index of the message that is alone, 0 = there is none or they stand in the ring. Its bytes are `bytes`. */
   #aloneLast = 0;
   #head = 0;
   /** Slot i is at [2i] and [2i+1]; plain numbers, because a typed array's header outweighs a short ring. */
   #ring: number[] = noRing;
 
-  constructor(limits: WindowLimits) {
-    this.#limits = limits;
-  }
-
   /** Full by either measure. The last message may pass `bytesMax`, so that one larger entry can travel at all. */
-  get isFull(): boolean {
-    const { inflightMessagesMax, inflightBytesMax } = this.#limits;
+  isFull({ inflightMessagesMax, inflightBytesMax }: WindowLimits): boolean {
     return this.count >= inflightMessagesMax || this.bytes >= inflightBytesMax;
   }
 
-  add(lastIndex: number, bytes: number): void {
-    assert(!this.isFull, 'no append leaves over a full window');
+  add(lastIndex: number, bytes: number, limits: WindowLimits): void {
+    assert(!this.isFull(limits), 'no append leaves over a full window');
     if (this.count === 0) {
       this.#aloneLast = lastIndex;
       this.count = 1;
@@ -64,13 +58,13 @@ export class InflightWindow {
       this.count = 0;
       const aloneBytes = this.bytes;
       this.bytes = 0;
-      this.#push(aloneLast, aloneBytes);
+      this.#push(aloneLast, aloneBytes, limits);
     }
-    this.#push(lastIndex, bytes);
+    this.#push(lastIndex, bytes, limits);
   }
 
-  #push(lastIndex: number, bytes: number): void {
-    if (this.count * 2 === this.#ring.length) this.#grow();
+  #push(lastIndex: number, bytes: number, { inflightMessagesMax }: WindowLimits): void {
+    if (this.count * 2 === this.#ring.length) this.#grow(inflightMessagesMax);
     const slots = this.#ring.length / 2;
     let slot = this.#head + this.count;
     if (slot >= slots) slot -= slots;
@@ -123,14 +117,14 @@ export class InflightWindow {
     return this.#ring[((this.#head + position) % slots) * 2 + 1] as number;
   }
 
-  #grow(): void {
+  #grow(slotsMax: number): void {
     const slots = this.#ring.length / 2;
     const grown: number[] = [];
     for (let i = 0; i < slots; i++) {
       const slot = (this.#head + i) % slots;
       grown.push(this.#ring[slot * 2] as number, this.#ring[slot * 2 + 1] as number);
     }
-    const target = Math.min(this.#limits.inflightMessagesMax, Math.max(4, slots * 2));
+    const target = Math.min(slotsMax, Math.max(4, slots * 2));
     while (grown.length < target * 2) grown.push(0);
     this.#ring = grown;
     this.#head = 0;
@@ -170,9 +164,9 @@ export class Progress {
   /** Newest read round that this peer has answered. */
   readToken = 0;
   lease: LeaseClock | null = null;
-  readonly window: InflightWindow;
+  readonly window: InflightWindow = new InflightWindow();
 
-  constructor(member: Member, next: number, stream: number, nowMs: number, limits: WindowLimits) {
+  constructor(member: Member, next: number, stream: number, nowMs: number) {
     this.nodeId = member.nodeId;
     this.generation = member.generation;
     this.next = next;
@@ -180,7 +174,6 @@ export class Progress {
     this.lastSentMs = nowMs;
     this.lastAppendMs = nowMs;
     this.lastAnswerMs = nowMs;
-    this.window = new InflightWindow(limits);
   }
 
   /** A new stream that begins with a probe for entry `next`. */

@@ -99,7 +99,7 @@ function sendNew(
   for (let i = 0; i < peers.length; i++) {
     const p = peers[i] as Progress;
     // A follower that lags gets these entries later, in order, when its answers make room.
-    if (p.next === first && !p.isProbing && !p.window.isFull) {
+    if (p.next === first && !p.isProbing && !p.window.isFull(s.config)) {
       sendRange(s, p, first, last, bytes, nowMs, out);
     }
   }
@@ -306,7 +306,7 @@ function sendProbe(s: CoreState, p: Progress, nowMs: number, out: Effects): void
 
 /** All that is missing and fits the window. */
 function sendMissing(s: CoreState, p: Progress, nowMs: number, out: Effects): void {
-  while (p.next <= s.runs.lastIndex && !p.window.isFull) {
+  while (p.next <= s.runs.lastIndex && !p.window.isFull(s.config)) {
     if (!sendNext(s, p, nowMs, out)) return;
   }
 }
@@ -353,7 +353,7 @@ function sendRange(
     p.probeSent = true;
   } else if (last >= first) {
     p.next = last + 1;
-    p.window.add(last, bytes);
+    p.window.add(last, bytes, s.config);
   }
 }
 

@@ -243,7 +243,7 @@ export class SteadyRows {
       for (let i = 0; i < inflight; i++) {
         const slot = slotAt(at, i);
         if ((rows[slot] as number) > p.match)
-          p.window.add(rows[slot] as number, rows[slot + 1] as number);
+          p.window.add(rows[slot] as number, rows[slot + 1] as number, s.config);
       }
     }
   }

@@ -74,11 +74,12 @@ describe('effects', () => {
 
 describe('the inflight window', () => {
   it('frees by last index, in order, around the end of its ring', () => {
-    const window = new InflightWindow({ inflightMessagesMax: 5, inflightBytesMax: 1000 });
+    const limits = { inflightMessagesMax: 5, inflightBytesMax: 1000 };
+    const window = new InflightWindow();
     let freed = 0;
     for (let index = 1; index <= 200; index++) {
-      window.add(index, index);
-      if (window.isFull) {
+      window.add(index, index, limits);
+      if (window.isFull(limits)) {
         freed = index - (index % 3);
         window.freeTo(freed);
       }
@@ -88,7 +89,7 @@ describe('the inflight window', () => {
     }
     window.freeTo(200);
     window.release();
-    window.add(201, 7);
+    window.add(201, 7, limits);
     expect([window.count, window.bytes, window.lastIndexOf(0)]).toEqual([1, 7, 201]);
   });
 });

@@ -59,6 +59,13 @@ describe('leadership transfer', () => {
 
   it('S2-26: the target campaigns in the same step, without asking first, and its requests are forced', () => {
     const cluster = three();
+    // Of a term above 1: a signal of term 0 would be no message at all.
+    cluster.step(1, { type: 'transferLeadership', target: 3 });
+    cluster.settle();
+    cluster.step(3, { type: 'transferLeadership', target: 1 });
+    cluster.settle();
+    cluster.round(3);
+    expect([cluster.leader.id, cluster.node(2).term]).toEqual([1, 3]);
     const { term } = cluster.node(2);
     const timeoutNow = { type: 'timeoutNow', from: 1, to: 2, term } as const;
     const late = cluster.step(2, { type: 'message', message: { ...timeoutNow, term: term - 1 } });

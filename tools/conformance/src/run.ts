@@ -39,7 +39,8 @@ const usage = 'usage: npm run -s conformance -- DIR [--messages] [--g1-min N]';
 export function run(words: readonly string[], output: Output): number {
   const rest = [...words];
   const showsMessages = takeFlag(rest, '--messages') !== null;
-  const g1Min = Number(takeFlag(rest, '--g1-min', true) ?? 0);
+  const g1Text = takeFlag(rest, '--g1-min', true) ?? '0';
+  const g1Min = /^\d{1,6}$/.test(g1Text) ? Number(g1Text) : Number.NaN;
   const [directory = ''] = rest;
   if (rest.length !== 1 || directory.startsWith('-') || !Number.isSafeInteger(g1Min)) {
     output.error(usage);
