@@ -5,16 +5,9 @@ import { loseEverything, randomCrash } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
 import { append, directory, lastIndexes, openGroup, SimLogHost, storeWith } from './sim-harness.ts';
 
-/** Stops the host's disk at its n-th operation of `act`, cuts the power; false where `act` needs fewer operations. */
-function cutAt(host: SimLogHost, n: number, act: () => void): boolean {
-  host.start();
-  host.disk.crashAfter(n);
-  try {
-    act();
-  } catch (error) {
-    if (!host.disk.isStopped) throw error;
-  }
-  const wasReached = host.disk.isStopped;
+/** Opens up to the n-th disk operation, then cuts the power; false where that takes fewer operations. */
+function cutAt(host: SimLogHost, n: number): boolean {
+  const wasReached = host.stopsAt(n);
   host.powerCut(randomCrash());
   return wasReached;
 }
@@ -24,9 +17,9 @@ describe('WF28: a stop at every disk operation', () => {
     for (let seed = 1; seed <= 12; seed++) {
       for (let n = 1; ; n++) {
         const host = new SimLogHost(seed * 1000 + n);
-        if (!cutAt(host, n, () => host.open())) break;
+        if (!cutAt(host, n)) break;
         // A second cut, in the middle of cleaning up after the first.
-        cutAt(host, 1 + ((n * 7 + seed) % 20), () => host.open());
+        cutAt(host, 1 + ((n * 7 + seed) % 20));
         const log = host.open();
         openGroup(log, 1);
         host.close(log);
@@ -41,14 +34,7 @@ describe('WF28: a stop at every disk operation', () => {
       for (let n = 1; ; n++) {
         const host = new SimLogHost(n);
         if (!isMade) host.disk.surgery.remove(directory);
-        host.start();
-        host.disk.crashAfter(n);
-        try {
-          host.open();
-        } catch (error) {
-          if (!host.disk.isStopped) throw error;
-        }
-        if (!host.disk.isStopped) break;
+        if (!host.stopsAt(n)) break;
         host.kill();
         const log = host.open();
         const slot = openGroup(log, 1);
@@ -65,10 +51,10 @@ describe('WF28: a stop at every disk operation', () => {
     let reached = 0;
     for (let n = 1; n < 200; n++) {
       const host = base.fork(n);
-      if (!cutAt(host, n, () => host.open())) break;
+      if (!cutAt(host, n)) break;
       reached = n;
-      cutAt(host, 1 + ((n * 5) % 30), () => host.open());
-      cutAt(host, 1 + ((n * 11) % 30), () => host.open());
+      cutAt(host, 1 + ((n * 5) % 30));
+      cutAt(host, 1 + ((n * 11) % 30));
       const log = host.open();
       expect(lastIndexes(log)).toEqual({ 1: 3 });
       append(log, 0, 4, ['four']);
@@ -86,23 +72,18 @@ describe('WF28: a stop at every disk operation', () => {
       const slot = openGroup(log, 1);
       host.sync(log);
       let acked = 0;
-      while (log.wal.counters.rotations === 0) {
-        const index = acked + 1;
-        // The segment is nearly full: the next turns rotate.
-        if (index === 14) host.disk.crashAfter(n);
-        append(log, slot, index, ['x'.repeat(7000)]);
+      const write = (): void => {
+        append(log, slot, acked + 1, ['x'.repeat(7000)]);
         const position = log.wal.endTurn();
         host.runMs(20);
-        if (log.wal.durablePosition >= position) acked = index;
-        if (host.disk.isStopped) break;
-      }
-      if (!host.disk.isStopped) {
-        try {
-          host.close(log);
-        } catch (error) {
-          if (!host.disk.isStopped) throw error;
-        }
-      }
+        if (log.wal.durablePosition >= position) acked++;
+      };
+      // Then the segment is nearly full: the next turns rotate.
+      while (acked < 13) write();
+      host.stopsAt(n, () => {
+        while (log.wal.counters.rotations === 0 && !host.disk.isStopped) write();
+        if (!host.disk.isStopped) host.close(log);
+      });
       host.powerCut(randomCrash());
       const found = lastIndexes(host.open())[1] as number;
       expect(found).toBeGreaterThanOrEqual(acked);

@@ -86,6 +86,18 @@ export class SimLogHost {
     return log;
   }
 
+  /** Opens, or acts as told, with the disk stopping at its n-th operation from now on; whether it came to that. */
+  stopsAt(n: number, act: () => unknown = () => this.open()): boolean {
+    this.start();
+    this.disk.crashAfter(n);
+    try {
+      act();
+    } catch (error) {
+      if (!this.disk.isStopped) throw error;
+    }
+    return this.disk.isStopped;
+  }
+
   refusal(options: Partial<WalOptions> = {}): FlotillaError {
     const error = this.tryOpen(options);
     if (!(error instanceof Error))

@@ -77,18 +77,6 @@ function killedAfterFailedSync(): Scene {
   );
 }
 
-/** Opens, with the machine stopping at the n-th operation from now on; whether it came to that. */
-function isStoppedAt(host: SimLogHost, n: number): boolean {
-  host.start();
-  host.disk.crashAfter(n);
-  try {
-    host.open();
-  } catch (error) {
-    if (!host.disk.isStopped) throw error;
-  }
-  return host.disk.isStopped;
-}
-
 function expectWhole({ host, acked, last }: Scene): void {
   const found = lastIndexes(host.open())[1] as number;
   expect(found).toBeGreaterThanOrEqual(acked);
@@ -103,10 +91,10 @@ describe('a slot of STORE that only the page cache has', () => {
         const scene = killedBeforeSync();
         const { host } = scene;
         const { oldestSeg } = shownSlot(host);
-        if (!isStoppedAt(host, n)) break;
+        if (!host.stopsAt(n)) break;
         // A second process, that has less time: it finds names gone and the same STORE.
         host.kill();
-        isStoppedAt(host, 1 + (n % 5));
+        host.stopsAt(1 + (n % 5));
         const isGone = !host.disk.surgery
           .list(directory)
           .includes(`${(oldestSeg - 1).toString(16).padStart(16, '0')}.seg`);
@@ -125,7 +113,7 @@ describe('a slot of STORE that only the page cache has', () => {
         const scene = killedAfterFailedSync();
         const { host } = scene;
         expect(isStoreUnsynced(host)).toBe(false);
-        if (!isStoppedAt(host, n)) break;
+        if (!host.stopsAt(n)) break;
         host.powerCut(policy);
         cuts++;
         expectWhole(scene);
@@ -139,7 +127,7 @@ describe('a slot of STORE that only the page cache has', () => {
     for (let n = 1; ; n++) {
       const scene = killedBeforeSync();
       const { host } = scene;
-      if (!isStoppedAt(host, n)) break;
+      if (!host.stopsAt(n)) break;
       const call = host.disk.callLog.at(-1);
       host.powerCut(keepNames);
       if (call?.op === 'writev' && call.path === storePath) {
