@@ -124,8 +124,7 @@ export class Members {
       this.#events.remove(replica);
       replica = undefined;
     }
-    const isReady = replica !== undefined && isReadyAt(replica, configurationIndex);
-    if (replica !== undefined && isReady) replica.readyAt = configurationIndex;
+    const isReady = replica !== undefined && saysReady(replica, configurationIndex);
     link.addRecord(
       encodeAnswer({
         groupId,
@@ -140,10 +139,13 @@ export class Members {
   }
 }
 
-/** Whether the replica may be added behind the configuration committed at that index. */
-function isReadyAt({ core, isDurable, isEnded, readyAt }: Replica, index: number): boolean {
+/** Whether the replica may be added behind the configuration committed at that index. If so, then behind no other one. */
+function saysReady(replica: Replica, index: number): boolean {
+  const { core, isDurable, isEnded, readyAt } = replica;
   const isUnused = readyAt === neverAsked || readyAt === index;
-  return isDurable && !isEnded && core.lastIndex === 0 && isUnused;
+  if (!isDurable || isEnded || core.lastIndex !== 0 || !isUnused) return false;
+  replica.readyAt = index;
+  return true;
 }
 
 /** Whether the kind answers a request: those count only from the very members that a configuration names. */
