@@ -202,7 +202,7 @@ export function startFirstCampaignTimer(s: CoreState, nowMs: number): void {
 
 /** Whether the time that runs is that of a first campaign: no other one is that short. */
 export function isFirstCampaign(s: CoreState): boolean {
-  return s.role !== 'follower' && s.timeoutMs < s.config.electionMsMin;
+  return s.timeoutMs < s.config.electionMsMin;
 }
 
 function startTimer(s: CoreState, leastMs: number, spreadMs: number, nowMs: number): void {
