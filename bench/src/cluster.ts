@@ -6,11 +6,9 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { hostProcessFlags } from '@flotilla/host';
 import type {
   ClusterHostConfig,
   GroupState,
@@ -19,6 +17,7 @@ import type {
   LoadResult,
   ToHost,
 } from './cluster-host.ts';
+import { freeAddresses, hostFlags } from './host-process.ts';
 import { type OptionTable, readOptions } from './options.ts';
 import type { BenchParams, BenchResult, SuiteReport } from './suite.ts';
 
@@ -276,9 +275,7 @@ class HostProcess {
   constructor(nodeId: number, profile: string) {
     this.nodeId = nodeId;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
-    const profiling = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-    const flags = [...hostProcessFlags, ...profiling];
-    this.#process = fork(main, ['cluster-host'], { execArgv: flags });
+    this.#process = fork(main, ['cluster-host'], { execArgv: hostFlags(profile) });
     this.#ended = new Promise((resolve) => this.#process.once('exit', () => resolve()));
   }
 
@@ -302,26 +299,4 @@ class HostProcess {
     await this.#ended;
     clearTimeout(timer);
   }
-}
-
-/** Loopback addresses whose ports were free a moment ago. */
-async function freeAddresses(count: number): Promise<string[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<net.Server>((resolve, reject) => {
-          const server = net.createServer();
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const addresses = servers.map((server) => {
-    const bound = server.address();
-    if (bound === null || typeof bound === 'string') throw new Error('no port was bound');
-    return `127.0.0.1:${bound.port}`;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return addresses;
 }

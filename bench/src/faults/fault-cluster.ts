@@ -5,10 +5,9 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { hostProcessFlags } from '@flotilla/host';
+import { freeAddresses, hostFlags } from '../host-process.ts';
 import type {
   FaultAnswer,
   FaultHostConfig,
@@ -53,10 +52,9 @@ export class FaultHostProcess {
   constructor(nodeId: number, profile: string) {
     this.nodeId = nodeId;
     const main = fileURLToPath(new URL('../main.js', import.meta.url));
-    const profiling = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-    const flags = [...hostProcessFlags, ...profiling];
+    const execArgv = hostFlags(profile);
     this.startedMs = performance.now();
-    this.#process = fork(main, ['fault-host'], { execArgv: flags, serialization: 'advanced' });
+    this.#process = fork(main, ['fault-host'], { execArgv, serialization: 'advanced' });
     this.#process.on('message', (message: unknown) => {
       const answer = message as FaultAnswer;
       const waiting = this.#waiting.get(answer.id);
@@ -233,28 +231,6 @@ function differenceOf(states: readonly GroupState[][]): string | null {
     }
   }
   return null;
-}
-
-/** Loopback addresses whose ports were free a moment ago. */
-async function freeAddresses(count: number): Promise<string[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<net.Server>((resolve, reject) => {
-          const server = net.createServer();
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const addresses = servers.map((server) => {
-    const bound = server.address();
-    if (bound === null || typeof bound === 'string') throw new Error('no port was bound');
-    return `127.0.0.1:${bound.port}`;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return addresses;
 }
 
 export function after(ms: number): Promise<void> {
