@@ -1,5 +1,6 @@
 // The open log: checks what a host asks, lays records, keeps the index, answers lookups, and tells when what was laid is
-// durable. The parts it steers: stager (memory), flusher (disk), index, spare maker, STORE and its lazy witness.
+// durable. The parts it steers: stager (memory), flusher (disk), index, spare maker, STORE and its lazy witness; ending.ts
+// stops them all.
 //
 // Invariants:
 // 1. What is published in the index stands in the stream before anything that refers to it.
@@ -16,9 +17,8 @@ import {
   assert,
   type Clock,
   type Done,
-  type File,
   type FileLock,
-  FlotillaError,
+  type FlotillaError,
   type IoError,
 } from '@flotilla/io';
 import type {
@@ -36,7 +36,8 @@ import { manifestOf, writeCheckpoint } from './checkpoint.ts';
 import type { CheckpointManifest } from './checkpoint-format.ts';
 import { Cleaner } from './cleaner.ts';
 import { commitDelayMs, commitsPerTurn } from './commit-queue.ts';
-import { Flusher, type FailurePlace, type LogEnd } from './flusher.ts';
+import { Ending } from './ending.ts';
+import { Flusher, type LogEnd } from './flusher.ts';
 import { batchBodyBytesMax, batchHeaderBytes, pageBytes } from './format.ts';
 import type { LogIndex } from './log-index.ts';
 import { LogReader } from './log-reader.ts';
@@ -90,7 +91,6 @@ export class WalLog implements Wal {
     rewrittenBytes: 0,
     restatedGroups: 0,
   };
-  poisoned: FlotillaError | null = null;
   durablePosition: number;
   entriesBytes: Uint8Array = new Uint8Array(0);
   entriesWords: Int32Array | null = null;
@@ -101,7 +101,6 @@ export class WalLog implements Wal {
   readonly #disk: TrackedDisk;
   readonly #settings: WalSettings;
   readonly #events: WalEvents;
-  readonly #lock: FileLock;
   readonly #store: StoreFile;
   readonly #segments: SegmentSet;
   readonly #spares: SpareMaker;
@@ -115,6 +114,7 @@ export class WalLog implements Wal {
   readonly #space: SpaceKeeper;
   readonly #limits: GroupLimits;
   readonly #groupActs: GroupActs;
+  readonly #ending: Ending;
   readonly #drawInstance: () => number;
   /** What the log itself wants to lay and could not while the host's turn was under way. */
   readonly #afterTurn: (() => void)[] = [];
@@ -128,11 +128,6 @@ export class WalLog implements Wal {
   /** Records were laid since the last endTurn: the turn that laid them closes its batch itself. */
   #isInTurn = false;
   #turnMs: number;
-  #closeDone: Done | null = null;
-  /** Set when the end began: descriptors and lock are given back. */
-  #isReleasing = false;
-  #isClosed = false;
-  #isClosing = false;
 
   // The record begun by beginEntries; #pendingLen is 0 where there is none.
   #pendingLen = 0;
@@ -148,7 +143,6 @@ export class WalLog implements Wal {
     this.#disk = world.disk;
     this.#settings = settings;
     this.#events = events;
-    this.#lock = opened.lock;
     this.#store = opened.store;
     this.#segments = opened.segments;
     this.#spares = opened.spares;
@@ -172,13 +166,13 @@ export class WalLog implements Wal {
       opened.end,
       {
         onBatchDurable: (batch, seq) => this.#onBatchDurable(batch, seq),
-        onFailure: (what, error, place) => this.#poison(what, error, place),
-        waitsForSpace: (error) => this.#waitsForSpace(error),
+        onFailure: (what, error, place) => this.#ending.fail(what, error, place),
+        waitsForSpace: (error) => this.#ending.waitsForSpace(error),
         onRotation: () => {
           this.#limits.refresh();
           this.#space.consider();
         },
-        isLockIntact: () => this.#lock.isIntact(),
+        isLockIntact: () => opened.lock.isIntact(),
         onInfo: settings.onInfo,
       },
     );
@@ -195,7 +189,7 @@ export class WalLog implements Wal {
       this.counters,
     );
     this.#witness = new LazyWitness(world.clock, this.#store, opened.end.lastSeq, (error) =>
-      this.#poison('write the witness', error),
+      this.#ending.fail('write the witness', error),
     );
     const cleaner = new Cleaner(
       world,
@@ -228,9 +222,9 @@ export class WalLog implements Wal {
         volumeType: opened.volumeType,
       },
       {
-        fail: (what, error) => this.#poison(what, error),
+        fail: (what, error) => this.#ending.fail(what, error),
         onCompactHint: (slots) => events.onCompactHint?.(slots),
-        onFreed: () => this.#closeWhenIdle(),
+        onFreed: () => this.#ending.closeWhenIdle(),
         laidPosition: () => this.#stager.end,
         durablePosition: () => this.durablePosition,
       },
@@ -243,6 +237,29 @@ export class WalLog implements Wal {
       this.#limits,
       this.recordBytesMax,
     );
+    this.#ending = new Ending(
+      {
+        disk: world.disk,
+        lock: opened.lock,
+        store: this.#store,
+        segments: this.#segments,
+        spares: this.#spares,
+        flusher: this.#flusher,
+        witness: this.#witness,
+        space: this.#space,
+      },
+      {
+        layLast: () => {
+          this.#states.layCommits(Number.MAX_VALUE, Number.MAX_SAFE_INTEGER, this.#turnMs);
+          this.endTurn();
+        },
+        isAllDurable: () => this.durablePosition === this.#stager.end,
+        onPoisoned: (error) => {
+          for (const giveUp of this.#checkpoints) giveUp(error);
+          events.onPoisoned(error);
+        },
+      },
+    );
     for (const segment of this.#segments.all) this.#index.use.reach(segment.slot);
     this.durablePosition = this.#stager.end;
     this.#turnMs = world.clock.monotonicMs();
@@ -251,7 +268,11 @@ export class WalLog implements Wal {
 
   /** Failures outside a batch (spare, witness) end here too. */
   fail(what: string, error: IoError): void {
-    this.#poison(what, error);
+    this.#ending.fail(what, error);
+  }
+
+  get poisoned(): FlotillaError | null {
+    return this.#ending.poisoned;
   }
 
   get storeUuid(): Uint8Array {
@@ -449,7 +470,7 @@ export class WalLog implements Wal {
 
   endTurn(): number {
     this.#pendingLen = 0;
-    if (this.poisoned !== null || this.#isClosed) return this.#stager.end;
+    if (this.poisoned !== null || this.#ending.isClosed) return this.#stager.end;
     if (this.#afterTurn.length > 0) for (const lay of this.#afterTurn.splice(0)) lay();
     if (this.#isInTurn) {
       this.#turnMs = this.#clock.monotonicMs();
@@ -474,7 +495,7 @@ export class WalLog implements Wal {
 
   /** Lets the log itself lay records: now where no turn of the host is under way, else at the end of that turn. */
   #betweenTurns(lay: () => void): void {
-    if (this.poisoned !== null || this.#isClosing) return;
+    if (this.poisoned !== null || this.#ending.isClosing) return;
     this.#afterTurn.push(lay);
     if (!this.#isInTurn) this.endTurn();
   }
@@ -497,7 +518,7 @@ export class WalLog implements Wal {
       this.#durableWaits.shift()?.callback();
     }
     this.#space.poke();
-    if (this.#isClosing) this.#closeWhenIdle();
+    this.#ending.closeWhenIdle();
   }
 
   /** Publishes the bytes reserved last. */
@@ -601,93 +622,11 @@ export class WalLog implements Wal {
   // --- The end -------------------------------------------------------------------------------------------------------
 
   close(done: Done): void {
-    assert(!this.#isClosing, 'close called twice');
-    this.#isClosing = true;
-    this.#closeDone = done;
-    this.#space.stop();
-    if (this.poisoned !== null) return this.#release(null);
-    this.#states.layCommits(Number.MAX_VALUE, Number.MAX_SAFE_INTEGER, this.#turnMs);
-    this.endTurn();
-    this.#closeWhenIdle();
-  }
-
-  #closeWhenIdle(): void {
-    if (this.#isClosed || !this.#isClosing || this.poisoned !== null) return;
-    if (this.#flusher.isBusy || this.#space.isFreeing) return;
-    assert(this.durablePosition === this.#stager.end, 'a close before everything is durable');
-    this.#isClosed = true;
-    this.#witness.stop();
-    const cleanSeq = this.#flusher.durableSeq;
-    this.#store.update({ cleanSeq, durableSeq: cleanSeq }, (error) => {
-      if (error !== null) this.#poison('mark the store clean', error);
-      else this.#release(null);
-    });
-  }
-
-  /**
-   * A full disk is waited out, but not by a log that is to close: nobody can say for how long. It then ends as if killed,
-   * without a clean mark: what was not durable was not acknowledged either, and the next opening recovers the rest.
-   */
-  #waitsForSpace(error: IoError): boolean {
-    if (!this.#isClosing) return true;
-    const outcome = new FlotillaError(
-      'WAL_FULL',
-      `the log is closed with no space for what was laid last: ${error.message}; none of that was acknowledged, and the next opening recovers what was`,
-      { code: error.code },
-      error,
-    );
-    this.#release(outcome);
-    return false;
-  }
-
-  #poison(what: string, error: IoError, place?: FailurePlace): void {
-    if (this.poisoned !== null) return;
-    const where =
-      place === undefined ? '' : ` (${place.segment} offset ${place.offset}, batch ${place.seq})`;
-    this.poisoned = new FlotillaError(
-      'WAL_POISONED',
-      `the log failed to ${what}${where}: ${error.message}; nothing laid after the last durable batch is acknowledged`,
-      { ...place, code: error.code },
-      error,
-    );
-    this.#flusher.stop();
-    this.#witness.stop();
-    this.#store.stop();
-    this.#space.stop();
-    for (const giveUp of this.#checkpoints) giveUp(this.poisoned);
-    this.#events.onPoisoned(this.poisoned);
-    if (this.#isClosing) this.#release(this.poisoned);
-  }
-
-  /** Gives back descriptors and lock, once no operation uses them any more. */
-  #release(outcome: FlotillaError | null): void {
-    if (this.#isReleasing) return;
-    this.#isReleasing = true;
-    this.#isClosed = true;
-    this.#witness.stop();
-    this.#flusher.stop();
-    this.#store.stop();
-    const closeNext = (files: File[]): void => {
-      const file = files.pop();
-      if (file !== undefined) return this.#disk.close(file, () => closeNext(files));
-      this.#lock.release();
-      this.#closeDone?.(outcome);
-    };
-    this.#spares.stop(() =>
-      this.#disk.whenIdle(() => {
-        const files: File[] = [this.#store.file, ...this.#space.leftFiles()];
-        for (const segment of this.#segments.all) {
-          if (segment.file !== null) files.push(segment.file);
-          segment.file = null;
-        }
-        closeNext(files);
-      }),
-    );
+    this.#ending.close(done);
   }
 
   #checkOpen(): void {
-    if (this.poisoned !== null) throw this.poisoned;
-    if (this.#isClosing) throw new FlotillaError('CLOSED', 'the log is closed');
+    this.#ending.checkOpen();
     this.#pendingLen = 0;
   }
 
