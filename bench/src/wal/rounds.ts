@@ -25,6 +25,8 @@ export interface RoundsShape {
 export interface RoundsPlan extends RoundsShape {
   readonly directory: string;
   readonly seconds: number;
+  /** Seconds before them. */
+  readonly warmup: number;
   readonly overlapped: boolean;
   readonly syncMethod: 'fdatasync' | 'dsync';
 }
@@ -61,7 +63,7 @@ class Rounds {
 }
 
 export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
-  const { directory, groups, entries, payload, seconds, overlapped, syncMethod } = plan;
+  const { directory, groups, entries, payload, seconds, warmup, overlapped, syncMethod } = plan;
   const options = { syncMethod, cacheBytes: 16 * mib };
   const log = await BenchLog.open(
     join(directory, `rounds-${groups}-${entries}-${overlapped}-${syncMethod}`),
@@ -79,7 +81,7 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
   const latencies = new Latencies();
   const rawLatencies = new Latencies();
   // Segments and slabs exist, and code is compiled, before anything counts.
-  await runRounds(log, rounds, turnMs / 2, overlapped, new Latencies());
+  await runRounds(log, rounds, warmup * 1000, overlapped, new Latencies());
   rounds.layMs = 0;
   const firstRound = rounds.round;
   const { batches, batchBytes } = log.wal.counters;

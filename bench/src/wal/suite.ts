@@ -25,6 +25,7 @@ const options = {
     max: 600,
     help: 'of each measurement of rounds',
   },
+  warmup: { kind: 'number', default: 0.5, min: 0, max: 60, help: 'seconds before each of these' },
   steadySeconds: { kind: 'number', default: 60, min: 1, max: 36_000, help: 'of the steady state' },
   groups: { kind: 'number', default: 1000, min: 1, max: 100_000, help: 'in the rounds' },
   payload: {
@@ -33,6 +34,19 @@ const options = {
     min: 1,
     max: 65_000,
     help: 'bytes of an entry in the rounds',
+  },
+  block: {
+    kind: 'number',
+    default: 1,
+    min: 1,
+    max: 1000,
+    help: 'entries of a group in each of the rounds',
+  },
+  mode: {
+    kind: 'choice',
+    default: 'both',
+    choices: ['both', 'overlapped', 'strict'],
+    help: 'whether a round is encoded while the one before is synced',
   },
   gigabytes: { kind: 'number', default: 1, min: 0.01, max: 50, help: 'of log to recover' },
   entries: {
@@ -63,15 +77,16 @@ export async function wal(args: readonly string[]): Promise<SuiteReport> {
   const wants = (part: string): boolean => params.part === 'all' || params.part === part;
   const results: BenchResult[] = [];
   try {
-    const { groups, payload, seconds, sync } = params;
+    const { groups, block, payload, seconds, warmup, mode, sync } = params;
     for (const syncMethod of ['fdatasync', 'dsync'] as const) {
       if (sync !== 'both' && sync !== syncMethod) continue;
       const measure = async (shape: RoundsShape, overlapped: boolean): Promise<void> => {
-        const plan = { directory, seconds, overlapped, syncMethod, ...shape };
+        const plan = { directory, seconds, warmup, overlapped, syncMethod, ...shape };
         results.push(...(await measureRounds(plan)));
       };
       for (const overlapped of [true, false]) {
-        if (wants('rounds')) await measure({ groups, entries: 1, payload }, overlapped);
+        if (mode !== 'both' && mode !== (overlapped ? 'overlapped' : 'strict')) continue;
+        if (wants('rounds')) await measure({ groups, entries: block, payload }, overlapped);
         if (wants('batches')) for (const shape of batchShapes) await measure(shape, overlapped);
       }
     }
