@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RespClient } from '../tools/flotilla/src/resp-client.ts';
 import { TestCluster } from './support/cluster.ts';
-import { eventually, within } from './support/eventually.ts';
+import { within } from './support/eventually.ts';
 import { type Image, Images, imagesMissing } from './support/images.ts';
 import { Dice, WriteOnce } from './support/load.ts';
 import { killAll } from './support/processes.ts';
@@ -83,14 +83,9 @@ describe.skipIf(missing !== null)(
       async () => {
         const dice = new Dice(seed);
         const once = new WriteOnce(newClient());
-        const progress = async (count: number): Promise<void> => {
-          const goal = once.acked.size + count;
-          const what = `${count} more acknowledged writes`;
-          await eventually(() => once.acked.size >= goal, { what, deadlineMs: 60_000 });
-        };
         const plan = Array.from({ length: 2 * rounds }, (_, i) => i % 2 === 1);
         for (const isAll of plan) {
-          await progress(1 + dice.below(ackedPerRound));
+          await once.progress(1 + dice.below(ackedPerRound));
           if (isAll) {
             await cutPower(cluster.ids);
             await restore(cluster.ids);
@@ -98,11 +93,11 @@ describe.skipIf(missing !== null)(
             const victim = cluster.ids[dice.below(cluster.ids.length)] as number;
             await cutPower([victim]);
             // The two that are left must go on.
-            await progress(ackedPerRound);
+            await once.progress(ackedPerRound);
             await restore([victim]);
           }
         }
-        await progress(ackedPerRound);
+        await once.progress(ackedPerRound);
         await once.stop();
         expect(once.lastFailure).toBe('');
         expect(once.acked.size).toBeGreaterThanOrEqual(rounds * ackedPerRound);

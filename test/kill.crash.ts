@@ -4,19 +4,14 @@
 // FLOTILLA_KILL_ROUNDS sets the number of rounds (20 in a full run), FLOTILLA_SEED repeats the choices of a run. What the
 // operating system does with the processes is not repeatable, so a seed narrows a failure down and does not replay it.
 
-import {
-  checkLinearizable,
-  describeRegisterOperation,
-  type RegisterOperation,
-  registerModel,
-} from '@flotilla/testkit';
+import { checkLinearizable, type RegisterOperation, registerModel } from '@flotilla/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RespClient } from '../tools/flotilla/src/resp-client.ts';
 import { TestCluster } from './support/cluster.ts';
 import { eventually } from './support/eventually.ts';
 import { Dice, Registers, WriteOnce } from './support/load.ts';
 import { killAll } from './support/processes.ts';
-import { equalHashes, plantStaleRead } from './support/verdicts.ts';
+import { equalHashes, linearizability, plantStaleRead } from './support/verdicts.ts';
 
 const rounds = Number(process.env['FLOTILLA_KILL_ROUNDS'] ?? 6);
 const seed = Number(process.env['FLOTILLA_SEED'] ?? Date.now() % 2 ** 32);
@@ -56,25 +51,20 @@ describe(`kill -9 under load (FLOTILLA_SEED=${seed}, ${rounds} rounds)`, () => {
         Array.from({ length: registerClients }, newClient),
         new Dice(dice.below(2 ** 31)),
       );
-      const progress = async (count: number): Promise<void> => {
-        const goal = once.acked.size + count;
-        const what = `${count} more acknowledged writes`;
-        await eventually(() => once.acked.size >= goal, { what, deadlineMs: 60_000 });
-      };
       for (let round = 1; round <= rounds; round++) {
-        await progress(ackedPerRound);
+        await once.progress(ackedPerRound);
         const victim = cluster.ids[dice.below(cluster.ids.length)] as number;
         await cluster.kill(victim);
         // Every other time the survivors must have gone on before the victim returns.
-        if (dice.below(2) === 0) await progress(ackedPerRound);
+        if (dice.below(2) === 0) await once.progress(ackedPerRound);
         await cluster.startHost(victim);
         await cluster.whenServed();
       }
-      await progress(ackedPerRound);
+      await once.progress(ackedPerRound);
       await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
       await cluster.startAll();
       await cluster.whenServed();
-      await progress(Math.max(ackedPerRound, ackedMin - once.acked.size));
+      await once.progress(Math.max(ackedPerRound, ackedMin - once.acked.size));
       await Promise.all([once.stop(), registers.stop()]);
 
       expect(once.lastFailure).toBe('');
@@ -83,11 +73,7 @@ describe(`kill -9 under load (FLOTILLA_SEED=${seed}, ${rounds} rounds)`, () => {
 
       history = registers.recorder.history();
       const unknown = history.filter(({ returned }) => returned === null).length;
-      const verdict = checkLinearizable(registerModel(), history);
-      if (verdict.verdict === 'violation') {
-        console.log(verdict.counterExample.map(describeRegisterOperation).join('\n'));
-      }
-      expect(verdict.verdict).toBe('ok');
+      expect(linearizability(history)).toBe('ok');
       console.log(
         `kill line: ${once.acked.size} acknowledged writes all there (${once.unknown} unknown); ` +
           `${history.length} operations on registers linearizable (${unknown} unknown)`,

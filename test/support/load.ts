@@ -6,6 +6,7 @@
 
 import { HistoryRecorder, type RegisterInput, type RegisterOutput } from '@flotilla/testkit';
 import type { RespClient } from '../../tools/flotilla/src/resp-client.ts';
+import { eventually } from './eventually.ts';
 
 /** Seeded, so that a failing run's choices can be made again. */
 export class Dice {
@@ -52,6 +53,13 @@ export class WriteOnce implements Load {
   async stop(): Promise<void> {
     this.#isStopping = true;
     await Promise.all(this.#workers);
+  }
+
+  /** Waits until so many more writes are acknowledged. */
+  async progress(count: number): Promise<void> {
+    const goal = this.acked.size + count;
+    const what = `${count} more acknowledged writes`;
+    await eventually(() => this.acked.size >= goal, { what, deadlineMs: 60_000 });
   }
 
   /** Acknowledged keys that are not there with their value, as lines. */

@@ -1,9 +1,23 @@
 // What a cluster that was hurt must still show: replicas with equal state, histories that are linearizable; and a planted
 // stale read, which tells whether a check would have seen one.
 
-import type { RegisterOperation } from '@flotilla/testkit';
+import {
+  checkLinearizable,
+  describeRegisterOperation,
+  type RegisterOperation,
+  registerModel,
+} from '@flotilla/testkit';
 import type { RespClient } from '../../tools/flotilla/src/resp-client.ts';
 import type { Dice } from './load.ts';
+
+/** What the checker says of a history; a counter-example is printed. */
+export function linearizability(history: readonly RegisterOperation[]): string {
+  const checked = checkLinearizable(registerModel(), history);
+  if (checked.verdict === 'violation') {
+    console.log(checked.counterExample.map(describeRegisterOperation).join('\n'));
+  }
+  return checked.verdict;
+}
 
 /** A read that began after a newer write had returned is made to answer what that write replaced. */
 export function plantStaleRead(
