@@ -16,7 +16,7 @@
 // before the block, which makes the covered bytes two ranges.
 
 import { crc32, crc32OfWords } from './crc.ts';
-import { highHalf, putU32, putU64, u32At, u64At } from './integers.ts';
+import { highHalf, putU32, putU64, u32At, u64At, u64AtWord } from './integers.ts';
 import { recordHeadBytes } from './record.ts';
 
 export const blockHeaderBytes = 32;
@@ -100,8 +100,7 @@ export function sealBlockInRecord(
     words[word + 4] = count;
     words[word + 5] = blockBytes;
     words[word + 7] = 0;
-    const head = crc32OfWords(words, bytes, at - 8, at + 24);
-    words[word + 6] = crc32OfWords(words, bytes, at + 28, at + blockBytes, head);
+    words[word + 6] = crcInRecord(bytes, at, blockBytes, words);
     return;
   }
   putU64(bytes, at, firstIndex);
@@ -127,6 +126,9 @@ export function verifyBlockInRecord(
   words: Int32Array | null = null,
 ): BlockVerdict {
   if (at < recordHeadBytes || end - at < blockHeaderBytes) return 'short';
+  if (words !== null && (at & 3) === 0 && words[(at >>> 2) + 4] === 1) {
+    return verifyOneInRecord(bytes, words, at, end);
+  }
   const blockBytes = u32At(bytes, at + 20);
   if (blockBytes > end - at) return 'short';
   const count = u32At(bytes, at + 16);
@@ -145,6 +147,23 @@ export function verifyBlockInRecord(
   }
   if (count > 1 && slots >>> 29 >= entryTypes.config) return 'shape';
   return payloadEnd === blockBytes ? 'ok' : 'shape';
+}
+
+/** The same for a block of one entry in memory that is there as words: with many groups nearly all are such. */
+function verifyOneInRecord(
+  bytes: Uint8Array,
+  words: Int32Array,
+  at: number,
+  end: number,
+): BlockVerdict {
+  const word = at >>> 2;
+  const blockBytes = (words[word + 5] as number) >>> 0;
+  if (blockBytes > end - at) return 'short';
+  const tableEnd = blockHeaderBytes + blockTableSlotBytes;
+  if (tableEnd > blockBytes) return 'shape';
+  if (crcInRecord(bytes, at, blockBytes, words) !== (words[word + 6] as number) >>> 0) return 'crc';
+  if (u64AtWord(words, word) < 1 || u64AtWord(words, word + 2) < 0) return 'shape';
+  return tableEnd + storedLenOf(words[word + 8] as number) === blockBytes ? 'ok' : 'shape';
 }
 
 // Fields of a block that has been verified.

@@ -22,6 +22,7 @@ export {
   tableSlot,
   verifyBlockInRecord,
 } from './block.ts';
+export { copyBytes } from './copy.ts';
 export { crc32, crc32OfWords } from './crc.ts';
 export {
   type FrameHeader,
@@ -40,6 +41,7 @@ export {
   u16At,
   u32At,
   u64At,
+  u64AtWord,
   wordsOf,
 } from './integers.ts';
 export {
@@ -50,6 +52,7 @@ export {
   recordAlignment,
   recordHeadAt,
   recordHeadBytes,
+  recordLengthAt,
   recordTypes,
 } from './record.ts';
 export { sliceBlock, slicedBlockBytes } from './slice-block.ts';

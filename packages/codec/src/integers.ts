@@ -58,6 +58,14 @@ export function putU64(bytes: Uint8Array, at: number, value: number): void {
   putU32(bytes, at + 4, Math.floor(value / twoTo32));
 }
 
+/** The u64 whose lower word is `words[word]`, or -1 where it exceeds 2^53 - 1. */
+export function u64AtWord(words: Int32Array, word: number): number {
+  const low = words[word] as number;
+  const high = words[word + 1] as number;
+  if (high === 0) return low >= 0 ? low : low + twoTo32; // nearly always
+  return high < 0 || high > highHalfMax ? -1 : high * twoTo32 + (low >>> 0);
+}
+
 /** `bytes` rounded up to a multiple of `unit`, a power of two. */
 export function alignUp(bytes: number, unit: number): number {
   return Math.ceil(bytes / unit) * unit;
@@ -72,9 +80,13 @@ export function highHalf(value: number): number {
   return Math.floor(value / twoTo32);
 }
 
-/** The memory of `bytes` as words, where the machine stores the lowest byte first and the memory begins at a word; else null. */
+/** The memory of `bytes` as words where it begins at a word, else null. Its last one to three bytes are in no word. */
 export function wordsOf(bytes: Uint8Array): Int32Array | null {
-  if (!isLittleEndian || bytes.byteOffset % 4 !== 0) return null;
+  if (bytes.byteOffset % 4 !== 0) return null;
   return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
 }
-const isLittleEndian: boolean = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+if (new Uint8Array(new Uint32Array([1]).buffer)[0] !== 1) {
+  throw new Error(
+    'Flotilla reads and writes its formats in place: it needs a processor that stores the lowest byte first',
+  );
+}

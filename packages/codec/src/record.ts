@@ -48,6 +48,18 @@ export function putRecordHead(bytes: Uint8Array, at: number, head: RecordHead): 
 }
 
 /**
+ * Bytes of the record at `at`, of memory that is there as words, that must end at or before `end`; 0 where it cannot be
+ * one: no room, a length that is short, unaligned or overruns, no word begins at `at`.
+ */
+export function recordLengthAt(words: Int32Array, at: number, end: number): number {
+  if (end - at < recordHeadBytes || (at & 3) !== 0) return 0;
+  const recLen = (words[(at >>> 2) + 1] as number) >>> 0;
+  const isLength =
+    recLen >= recordHeadBytes && recLen % recordAlignment === 0 && recLen <= end - at;
+  return isLength ? recLen : 0;
+}
+
+/**
  * Reads and checks the head at `at`, of a record that must end at or before `end`.
  * Null where it cannot be one: no room, a length that is short, unaligned or overruns, an id above 2^53 - 1.
  */

@@ -15,11 +15,13 @@ import {
   putU64,
   recordHeadAt,
   recordHeadBytes,
+  recordLengthAt,
   recordTypes,
   sealBlockInRecord,
   storedLenOf,
   tableSlot,
   u64At,
+  u64AtWord,
   verifyBlockInRecord,
   wordsOf,
 } from '../src/index.ts';
@@ -95,6 +97,60 @@ describe('the entry block', () => {
     }
   });
 
+  it('of one entry is judged alike by bytes and by words, with any bit flipped and any number that none can have', () => {
+    const payload = Uint8Array.of(9, 8, 7, 6, 5);
+    const blockBytes = blockBytesOf(1, payload.length);
+    const record = new Uint8Array(64);
+    const seal = (firstIndex: number, term: number, storedLen = payload.length): void => {
+      putRecordHead(record, 0, { type: 1, flags: 0, generationLow: 1, recLen: 64, groupId: 77 });
+      putU32(record, recordHeadBytes + blockHeaderBytes, tableSlot(storedLen, 0, 0));
+      record.set(payload, recordHeadBytes + blockHeaderBytes + 4);
+      sealBlockInRecord(record, recordHeadBytes, { firstIndex, term, count: 1, blockBytes });
+    };
+    const judge = (bytes: Uint8Array, end = 64): string => {
+      const verdict = verifyBlockInRecord(bytes, recordHeadBytes, end);
+      expect(verifyBlockInRecord(bytes, recordHeadBytes, end, wordsOf(bytes))).toBe(verdict);
+      return verdict;
+    };
+    for (const [firstIndex, term] of [
+      [1, 0],
+      [2 ** 31, 2 ** 32 - 1],
+      [Number.MAX_SAFE_INTEGER, 2 ** 40],
+    ] as const) {
+      seal(firstIndex, term);
+      expect(judge(record)).toBe('ok');
+      expect(judge(record, recordHeadBytes + blockBytes)).toBe('ok');
+      expect(judge(record, recordHeadBytes + blockBytes - 1)).toBe('short');
+      expect(judge(record, recordHeadBytes + blockHeaderBytes - 1)).toBe('short');
+      for (let bit = 8 * 8; bit < (recordHeadBytes + blockBytes) * 8; bit++) {
+        const damaged = Uint8Array.from(record);
+        damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
+        expect(judge(damaged), `bit ${bit}`).not.toBe('ok');
+      }
+    }
+    seal(0, 1);
+    expect(judge(record), 'index 0').toBe('shape');
+    seal(1, 1, 4);
+    expect(judge(record), 'a table that does not add up').toBe('shape');
+    seal(1, 1, 6);
+    expect(judge(record), 'a table that does not add up').toBe('shape');
+    for (const blockLength of [0, 31, 35]) {
+      putU32(record, recordHeadBytes + 20, blockLength);
+      expect(judge(record), `${blockLength} bytes`).toBe('shape');
+    }
+    putU32(record, recordHeadBytes + 20, 0xffff_ffff);
+    expect(judge(record)).toBe('short');
+    // Sealed over numbers that none can be: the CRC holds, and they are refused all the same.
+    for (const at of [4, 12]) {
+      seal(1, 1);
+      record.fill(0xff, recordHeadBytes + at, recordHeadBytes + at + 4);
+      const head = crc32(record, 8, recordHeadBytes + 24);
+      const crc = crc32(record, recordHeadBytes + 28, recordHeadBytes + blockBytes, head);
+      putU32(record, recordHeadBytes + 24, crc);
+      expect(judge(record), `a number above 2^53 - 1 at ${at}`).toBe('shape');
+    }
+  });
+
   it('is refused by its numbers before its CRC is read: no room, no entries, a table beyond its end', () => {
     const cut = entriesRecord();
     expect(verifyBlockInRecord(cut, recordHeadBytes, 57)).toBe('short');
@@ -148,6 +204,20 @@ describe('the record head', () => {
     putU32(bytes, 12, 0x20_0000);
     expect(recordHeadAt(bytes, 0, 32)).toBeNull();
   });
+
+  it('has a length by words only where it begins at a word, and the same one', () => {
+    const bytes = new Uint8Array(64);
+    const words = wordsOf(bytes) as Int32Array;
+    putRecordHead(bytes, 8, { type: 1, flags: 0, generationLow: 0, recLen: 32, groupId: 1 });
+    expect(recordLengthAt(words, 8, 40)).toBe(32);
+    expect(recordLengthAt(words, 8, 39)).toBe(0);
+    expect(recordLengthAt(words, 8, 23)).toBe(0);
+    for (const at of [7, 9, 10, 11]) expect(recordLengthAt(words, at, 64), `${at}`).toBe(0);
+    for (const recLen of [0, 8, 15, 17, 0x8000_0000, 0xffff_fff8]) {
+      putU32(bytes, 12, recLen);
+      expect(recordLengthAt(words, 8, 40), `recLen ${recLen}`).toBe(0);
+    }
+  });
 });
 
 describe('the frame header', () => {
@@ -189,5 +259,18 @@ describe('u64', () => {
     }
     bytes.fill(0xff);
     expect(u64At(bytes, 0)).toBe(-1);
+  });
+
+  it('is read from words as from bytes', () => {
+    const bytes = new Uint8Array(16);
+    const words = wordsOf(bytes) as Int32Array;
+    const highs = [0, 1, 0x1f_ffff, 0x20_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
+    for (const low of [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
+      for (const high of highs) {
+        putU32(bytes, 8, low);
+        putU32(bytes, 12, high);
+        expect(u64AtWord(words, 2), `${high}:${low}`).toBe(u64At(bytes, 8));
+      }
+    }
   });
 });

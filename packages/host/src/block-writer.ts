@@ -6,6 +6,7 @@ import {
   blockBytesOf,
   blockHeaderBytes,
   blockTableSlotBytes,
+  copyBytes,
   entryTypes,
   payloadCodecs,
   putU32,
@@ -17,7 +18,6 @@ import {
 import type { Configuration } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import { encodeConfiguration } from './configuration-codec.ts';
-import { copyBytes } from './incoming-append.ts';
 import { type SubmissionBatch, submissionKinds } from './port.ts';
 import type { Replica } from './replica.ts';
 
@@ -93,10 +93,11 @@ export class BlockWriter {
   ): void {
     const wal = this.#wal;
     const { firstIndex, count, term, payloadBytes } = block;
-    const { arena, lengths, next, offsets, tickets } = batch;
+    const { arena, arenaWords, lengths, next, offsets, tickets } = batch;
     const blockBytes = blockBytesOf(count, payloadBytes);
     wal.beginEntries(replica.slot, firstIndex, count, term, blockBytes);
     const bytes = wal.entriesBytes;
+    const words = wal.entriesWords;
     const at = wal.entriesAt;
     let slotAt = at + blockHeaderBytes;
     let payloadAt = slotAt + blockTableSlotBytes * count;
@@ -104,7 +105,7 @@ export class BlockWriter {
     for (let i = 0; i < count; i++) {
       const length = lengths[item] as number;
       putU32(bytes, slotAt, tableSlot(length, payloadCodecs.raw, entryTypes.command));
-      copyBytes(arena, offsets[item] as number, length, bytes, payloadAt);
+      copyBytes(arena, arenaWords, offsets[item] as number, length, bytes, words, payloadAt);
       replica.pushWait(firstIndex + i, tickets[item] as number);
       slotAt += blockTableSlotBytes;
       payloadAt += length;

@@ -20,6 +20,7 @@ import {
   isHostRecord,
   messageBytesAt,
   messageGroupId,
+  messageKindAt,
   messageSharedAt,
   messageToGeneration,
   readMessage,
@@ -60,15 +61,15 @@ export class Inbox {
     const { prefetch } = this.#parts;
     const { peer } = link;
     const isAppend = frame.kind === frameKinds.append;
-    const bytes = frame.bytes;
+    const { words } = frame;
     const end = frame.headsEnd;
     let at = isAppend ? frame.at + 8 : frame.at;
     let records = 0;
     while (at < end) {
-      if (records % prefetchCount === 0) prefetch.records(bytes, at, end);
-      const recordBytes = messageBytesAt(bytes, at, end);
+      if (records % prefetchCount === 0) prefetch.records(words, at, end);
+      const recordBytes = messageBytesAt(words, at, end);
       const problem =
-        recordBytes === 0 || (bytes[at] === append) !== isAppend
+        recordBytes === 0 || (messageKindAt(words, at) === append) !== isAppend
           ? 'a frame holds a record that does not belong there'
           : this.#receive(link, frame, at);
       if (problem !== null) {
@@ -86,21 +87,21 @@ export class Inbox {
   #receive(link: PeerLink, frame: ReceivedFrame, at: number): string | null {
     const { counters, lane, members, table } = this.#parts;
     const { peer } = link;
-    const bytes = frame.bytes;
+    const { words } = frame;
     const message = this.#message;
     counters.messagesReceived++;
-    if (isHostRecord(bytes, at)) {
-      if (frame.kind === frameKinds.control) return members.receive(link, peer, bytes, at);
-      return isBeat(bytes, at) ? null : 'a frame holds a record that does not belong there';
+    if (isHostRecord(words, at)) {
+      if (frame.kind === frameKinds.control) return members.receive(link, peer, frame.bytes, at);
+      return isBeat(frame.bytes, at) ? null : 'a frame holds a record that does not belong there';
     }
-    if (!readMessage(bytes, at, message)) return 'a message holds a number that cannot be one';
-    const groupId = messageGroupId(bytes, at);
+    if (!readMessage(words, at, message)) return 'a message holds a number that cannot be one';
+    const groupId = messageGroupId(words, at);
     const number = table.numberOf(groupId);
     if (number < 0) {
       counters.unknownGroupMessages++;
       return groupId < 0 ? 'a group id is above 2^53 - 1' : null;
     }
-    const isForUs = messageToGeneration(bytes, at) === table.generationOf(number);
+    const isForUs = messageToGeneration(words, at) === table.generationOf(number);
     const isGuarded = table.isGuarded(number);
     if (message.kind === appendAnswer && message.granted && isForUs && !isGuarded) {
       if (lane.takeAnswer(number, peer, message, this.#nowMs)) return null;
@@ -133,9 +134,9 @@ export class Inbox {
     const hasEntries = message.lastIndex > message.prevIndex;
     // Where the disk does not keep up, the leader finds the gap by its next empty append.
     if (hasEntries && wal.pendingBytes > walHeldBytesMax) return notNow;
-    const sharedAt = frame.headsEnd + messageSharedAt(frame.bytes, at);
+    const sharedAt = frame.headsEnd + messageSharedAt(frame.words, at);
     const { recordBytesMax } = wal;
-    return incoming.check(message, groupId, frame.bytes, sharedAt, frame.end, recordBytesMax);
+    return incoming.check(message, groupId, frame, sharedAt, recordBytesMax);
   }
 
   /** Takes what needs no step, if it is such. */

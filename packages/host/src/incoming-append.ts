@@ -5,22 +5,22 @@
 import {
   blockBytesAt,
   blockBytesMax,
-  blockCount,
-  blockFirstIndex,
   blockHeaderBytes,
   blockTableSlotBytes,
-  blockTerm,
+  copyBytes,
   hasOnlyKnownEntries,
   isConfigurationBlock,
-  recordHeadAt,
   recordHeadBytes,
+  recordLengthAt,
   recordTypes,
   sliceBlock,
   slicedBlockBytes,
+  u64AtWord,
   verifyBlockInRecord,
 } from '@flotilla/codec';
 import type { Configuration, ConfigurationAt, Message } from '@flotilla/core';
 import { assert } from '@flotilla/io';
+import type { ReceivedFrame } from '@flotilla/transport';
 import type { Wal } from '@flotilla/wal';
 import { decodeConfiguration } from './configuration-codec.ts';
 import type { Replica } from './replica.ts';
@@ -28,8 +28,11 @@ import type { Replica } from './replica.ts';
 export class IncomingAppend {
   readonly #wal: Wal;
   #bytes: Uint8Array = new Uint8Array(0);
-  /** Offsets of the record heads of the message checked last, and how many there are. */
-  readonly #recordsAt: number[] = [];
+  #words: Int32Array = new Int32Array(0);
+  // Columns by record of the message checked last: where its block begins, and its first and last index.
+  readonly #blocksAt: number[] = [];
+  readonly #firsts: number[] = [];
+  readonly #lasts: number[] = [];
   #records = 0;
   #configurations: ConfigurationAt[] = [];
 
@@ -38,19 +41,21 @@ export class IncomingAppend {
   }
 
   /**
-   * Checks that the records from `at` on are ENTRIES of this group that hold the indexes prevIndex+1..lastIndex of the
-   * message without a hole, all of entriesTerm, each block sound and no longer than `recordBytesMax`. (Not than entryBytesMax, which may have been
-   * lowered since the entry was written.) Answers why not, or null; then the message has the configurations among them.
+   * Checks that the records from byte `at` of the frame on are ENTRIES of this group that hold the indexes
+   * prevIndex+1..lastIndex of the message without a hole, all of entriesTerm, each block sound and no longer than
+   * `recordBytesMax`. (Not than entryBytesMax, which may have been lowered since the entry was written.) Answers why not, or
+   * null; then the message has the configurations among them.
    */
   check(
     message: Message,
     groupId: number,
-    bytes: Uint8Array,
+    frame: Pick<ReceivedFrame, 'bytes' | 'words' | 'end'>,
     at: number,
-    end: number,
     recordBytesMax: number,
   ): string | null {
+    const { bytes, end, words } = frame;
     this.#bytes = bytes;
+    this.#words = words;
     this.#records = 0;
     if (this.#configurations.length > 0) this.#configurations = [];
     if (message.lastIndex === message.prevIndex) return null;
@@ -58,39 +63,41 @@ export class IncomingAppend {
     let next = message.prevIndex + 1;
     let recordAt = at;
     while (next <= message.lastIndex) {
-      const head = recordHeadAt(bytes, recordAt, end);
-      if (head === null) return 'an append names entries that its frame does not hold';
-      if (head.type !== recordTypes.entries || head.groupId !== groupId) {
-        return 'an append points at a record that is not its own';
-      }
+      const recLen = recordLengthAt(words, recordAt, end);
+      if (recLen === 0) return 'an append names entries that its frame does not hold';
+      const word = recordAt >>> 2;
+      const isOwn =
+        ((words[word] as number) & 0xff) === recordTypes.entries &&
+        u64AtWord(words, word + 2) === groupId;
+      if (!isOwn) return 'an append points at a record that is not its own';
       const blockAt = recordAt + recordHeadBytes;
-      const verdict = verifyBlockInRecord(bytes, blockAt, recordAt + head.recLen);
+      const verdict = verifyBlockInRecord(bytes, blockAt, recordAt + recLen, words);
       if (verdict !== 'ok') return `a block is damaged (${verdict})`;
+      const blockWord = blockAt >>> 2;
+      const first = u64AtWord(words, blockWord);
+      const term = u64AtWord(words, blockWord + 2);
+      const count = (words[blockWord + 4] as number) >>> 0;
       if (!hasOnlyKnownEntries(bytes, blockAt)) {
         return 'an entry has a codec or a type that this version does not know';
       }
-      const first = blockFirstIndex(bytes, blockAt);
-      const count = blockCount(bytes, blockAt);
       const isContiguous = this.#records === 0 ? first <= next : first === next;
-      if (
-        !isContiguous ||
-        first + count <= next ||
-        blockTerm(bytes, blockAt) !== message.entriesTerm
-      ) {
+      if (!isContiguous || first + count <= next || term !== message.entriesTerm) {
         return 'the blocks of an append do not fit its indexes and term';
       }
       if (count > 1 && blockBytesAt(bytes, blockAt) > blockBytesMax) {
         return 'a block of several entries is too long';
       }
-      if (head.recLen > recordBytesMax)
-        return 'an entry is longer than a log segment here can hold';
+      if (recLen > recordBytesMax) return 'an entry is longer than a log segment here can hold';
       if (isConfigurationBlock(bytes, blockAt)) {
         const configuration = configurationOf(bytes, blockAt);
         if (configuration === null) return 'an append holds a configuration that none can be';
         this.#configurations.push({ index: first, configuration });
       }
-      this.#recordsAt[this.#records++] = recordAt;
-      recordAt += head.recLen;
+      const place = this.#records++;
+      this.#blocksAt[place] = blockAt;
+      this.#firsts[place] = first;
+      this.#lasts[place] = first + count - 1;
+      recordAt += recLen;
       next = first + count;
     }
     if (this.#configurations.length > 0) {
@@ -102,28 +109,31 @@ export class IncomingAppend {
 
   /** Lays the entries first..last of the message checked last into the log of the replica. */
   lay(replica: Replica, term: number, first: number, last: number): void {
-    const bytes = this.#bytes;
     let next = first;
     for (let i = 0; i < this.#records && next <= last; i++) {
-      const blockAt = (this.#recordsAt[i] as number) + recordHeadBytes;
-      const blockFirst = blockFirstIndex(bytes, blockAt);
-      const blockLast = blockFirst + blockCount(bytes, blockAt) - 1;
+      const blockFirst = this.#firsts[i] as number;
+      const blockLast = this.#lasts[i] as number;
       if (blockLast < next) continue;
       const end = Math.min(blockLast, last);
-      if (blockFirst === next && blockLast === end) this.#layWhole(replica, term, blockAt);
-      else this.#layPart(replica, term, blockAt, next, end);
+      const blockAt = this.#blocksAt[i] as number;
+      if (blockFirst === next && blockLast === end) {
+        this.#layWhole(replica, term, blockAt, next, end);
+      } else {
+        this.#layPart(replica, term, blockAt, next, end);
+      }
       next = end + 1;
     }
     assert(next === last + 1, 'the message that was checked holds what the core took');
   }
 
-  #layWhole(replica: Replica, term: number, blockAt: number): void {
+  #layWhole(replica: Replica, term: number, blockAt: number, first: number, last: number): void {
     const wal = this.#wal;
     const bytes = this.#bytes;
-    const blockBytes = blockBytesAt(bytes, blockAt);
-    const firstIndex = blockFirstIndex(bytes, blockAt);
-    wal.beginEntries(replica.slot, firstIndex, blockCount(bytes, blockAt), term, blockBytes);
-    copyBytes(bytes, blockAt, blockBytes, wal.entriesBytes, wal.entriesAt);
+    const words = this.#words;
+    const blockBytes = (words[(blockAt >>> 2) + 5] as number) >>> 0;
+    wal.beginEntries(replica.slot, first, last - first + 1, term, blockBytes);
+    const { entriesAt, entriesBytes, entriesWords } = wal;
+    copyBytes(bytes, words, blockAt, blockBytes, entriesBytes, entriesWords, entriesAt);
     wal.finishEntries();
   }
 
@@ -141,19 +151,4 @@ export class IncomingAppend {
 export function configurationOf(bytes: Uint8Array, blockAt: number): Configuration | null {
   const payloadAt = blockAt + blockHeaderBytes + blockTableSlotBytes;
   return decodeConfiguration(bytes, payloadAt, blockAt + blockBytesAt(bytes, blockAt));
-}
-
-/** Copies bytes without slicing where they are few. */
-export function copyBytes(
-  source: Uint8Array,
-  from: number,
-  length: number,
-  target: Uint8Array,
-  at: number,
-): void {
-  if (length > 32) {
-    target.set(source.subarray(from, from + length), at);
-    return;
-  }
-  for (let i = 0; i < length; i++) target[at + i] = source[from + i] as number;
 }

@@ -10,7 +10,7 @@
 // A frame that cannot be sent is dropped: the protocol repairs it. What waits is bounded by the append windows of the
 // cores and by queueLengthMax.
 
-import { frameKinds } from '@flotilla/codec';
+import { alignUp, frameKinds, recordAlignment } from '@flotilla/codec';
 import type { Message } from '@flotilla/core';
 import type { Peer } from '@flotilla/transport';
 import { RecordRef, type Wal } from '@flotilla/wal';
@@ -42,29 +42,30 @@ export interface PeerLinkEvents {
 /** Records of one frame under construction. */
 class RecordBuffer {
   bytes: Uint8Array = new Uint8Array(1024);
+  /** The same memory. */
+  #words: Int32Array = new Int32Array(this.bytes.buffer);
   used = 0;
   records = 0;
 
   add(message: Message, groupId: number, sharedAt: number): void {
-    if (this.used + messageBytesMax > this.bytes.length) {
-      const grown = new Uint8Array(this.bytes.length * 2);
-      grown.set(this.bytes.subarray(0, this.used));
-      this.bytes = grown;
-    }
-    this.used += putMessage(this.bytes, this.used, message, groupId, sharedAt);
+    if (this.used + messageBytesMax > this.bytes.length) this.#grow(0);
+    this.used += putMessage(this.#words, this.used, message, groupId, sharedAt);
     this.records++;
   }
 
   /** Adds a record as it stands. */
   addBytes(record: Uint8Array): void {
-    if (this.used + record.length > this.bytes.length) {
-      const grown = new Uint8Array(this.bytes.length * 2 + record.length);
-      grown.set(this.bytes.subarray(0, this.used));
-      this.bytes = grown;
-    }
+    if (this.used + record.length > this.bytes.length) this.#grow(record.length);
     this.bytes.set(record, this.used);
     this.used += record.length;
     this.records++;
+  }
+
+  #grow(bytes: number): void {
+    const grown = new Uint8Array(alignUp(this.bytes.length * 2 + bytes, recordAlignment));
+    grown.set(this.bytes.subarray(0, this.used));
+    this.bytes = grown;
+    this.#words = new Int32Array(grown.buffer);
   }
 
   get isFull(): boolean {

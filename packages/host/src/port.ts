@@ -5,6 +5,7 @@
 // nothing in them but numbers, bytes and typed arrays, so the same batches can cross a MessagePort when the engine gets a
 // thread of its own.
 
+import { alignUp } from '@flotilla/codec';
 import { type ErrorCode, errorCodes } from '@flotilla/io';
 import type { CommandResult } from './api.ts';
 
@@ -49,6 +50,8 @@ export class SubmissionBatch {
   /** Used by the engine: the next submission of the same group, or -1. */
   next: Int32Array = new Int32Array(64);
   arena: Uint8Array = new Uint8Array(4096);
+  /** The same memory; each command begins at a word. */
+  arenaWords: Int32Array = new Int32Array(this.arena.buffer);
   arenaUsed = 0;
 
   add(kind: number, group: number, ticket: number): number {
@@ -96,18 +99,23 @@ export class SubmissionBatch {
     this.count = 0;
     this.arenaUsed = 0;
     // A burst's arena is not kept for ever.
-    if (this.arena.length > 8 << 20) this.arena = new Uint8Array(4096);
+    if (this.arena.length > 8 << 20) this.#useArena(4096);
   }
 
   #reserve(length: number): number {
     const offset = this.arenaUsed;
-    this.arenaUsed += length;
+    this.arenaUsed += alignUp(length, 4);
     if (this.arenaUsed > this.arena.length) {
-      const grown = new Uint8Array(Math.max(this.arena.length * 2, this.arenaUsed));
-      grown.set(this.arena.subarray(0, offset));
-      this.arena = grown;
+      const old = this.arena;
+      this.#useArena(Math.max(old.length * 2, this.arenaUsed));
+      this.arena.set(old.subarray(0, offset));
     }
     return offset;
+  }
+
+  #useArena(length: number): void {
+    this.arena = new Uint8Array(length);
+    this.arenaWords = new Int32Array(this.arena.buffer);
   }
 
   #growColumns(): void {

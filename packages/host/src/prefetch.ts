@@ -4,12 +4,12 @@
 // lets the processor wait for all of them at once. Nothing depends on what is read; callers ask every `prefetchCount`
 // replicas.
 
-import { RaftCore, type SteadyRows } from '@flotilla/core';
+import { messageKinds, RaftCore, type SteadyRows } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import type { StateMachine } from './api.ts';
 import type { Replica } from './replica.ts';
 import type { ReplicaTable } from './replica-table.ts';
-import { answerIndex, isAppendAnswer, messageBytesAt, messageGroupId } from './wire.ts';
+import { answerIndex, messageBytesAt, messageGroupId, messageKindAt } from './wire.ts';
 
 /** Replicas whose memory is fetched together. */
 export const prefetchCount = 32;
@@ -55,16 +55,16 @@ export class Prefetch {
   }
 
   /** The same for the replicas that the next records of a frame from the peer are for. */
-  records(bytes: Uint8Array, from: number, end: number): void {
+  records(words: Int32Array, from: number, end: number): void {
     const { all } = this.#table;
     let count = 0;
     let records = 0;
     let sum = 0;
     let at = from;
     for (let i = 0; i < prefetchCount && at < end; i++) {
-      const recordBytes = messageBytesAt(bytes, at, end);
+      const recordBytes = messageBytesAt(words, at, end);
       if (recordBytes === 0) break;
-      const number = this.#table.numberOf(messageGroupId(bytes, at));
+      const number = this.#table.numberOf(messageGroupId(words, at));
       this.#numbers[i] = number;
       this.#recordsAt[i] = at;
       if (number >= 0) sum += this.#rows.touch(number);
@@ -77,8 +77,8 @@ export class Prefetch {
       const recordAt = this.#recordsAt[i] as number;
       const isCore =
         number >= 0 &&
-        (!isAppendAnswer(bytes, recordAt) ||
-          this.#needsReplica(number, answerIndex(bytes, recordAt)));
+        (messageKindAt(words, recordAt) !== messageKinds.appendAnswer ||
+          this.#needsReplica(number, answerIndex(words, recordAt)));
       if (isCore) this.#found[count++] = all[number] as Replica;
     }
     this.#touch(count);

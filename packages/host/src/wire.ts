@@ -24,7 +24,7 @@
 //
 // The sender's node id is not here: it is the proven identity of the connection. Types 64 and above are in member-wire.ts.
 
-import { putU16, putU32, putU64, u16At, u32At, u64At } from '@flotilla/codec';
+import { highHalf, u64AtWord } from '@flotilla/codec';
 import { type Message, type MessageKind, messageKinds } from '@flotilla/core';
 import {
   answerBytes,
@@ -46,11 +46,13 @@ recordBytesByKind[memberRecordTypes.beat] = beatBytes;
 export const messageBytesMax = 80;
 const groupIdAt = 8;
 const toGenerationAt = 20;
-const termAt = 24;
 
-/** Writes `message` of the group at `at` (room for messageBytesMax) and answers its length. */
+/**
+ * Writes `message` of the group at byte `at` of the memory (room for messageBytesMax) and answers its length. Everything
+ * here takes memory as words and places in it as bytes: a record begins at a multiple of 8 of its frame.
+ */
 export function putMessage(
-  bytes: Uint8Array,
+  words: Int32Array,
   at: number,
   message: Message,
   groupId: number,
@@ -58,136 +60,143 @@ export function putMessage(
 ): number {
   const kind = message.kind;
   const recordBytes = recordBytesByKind[kind] as number;
-  bytes[at] = kind;
-  bytes[at + 1] = (message.granted ? flagGranted : 0) | (message.forced ? flagForced : 0);
-  putU16(bytes, at + 2, recordBytes);
-  putU32(bytes, at + 4, 0);
-  putU64(bytes, at + groupIdAt, groupId);
-  putU32(bytes, at + 16, message.fromGeneration);
-  putU32(bytes, at + toGenerationAt, message.toGeneration);
-  putU64(bytes, at + termAt, message.term);
+  const flags = (message.granted ? flagGranted : 0) | (message.forced ? flagForced : 0);
+  const word = at >>> 2;
+  words[word] = kind | (flags << 8) | (recordBytes << 16);
+  words[word + 1] = 0;
+  putU64(words, word + 2, groupId);
+  words[word + 4] = message.fromGeneration;
+  words[word + 5] = message.toGeneration;
+  putU64(words, word + 6, message.term);
   switch (kind) {
     case messageKinds.append:
-      putU64(bytes, at + 32, message.prevIndex);
-      putU64(bytes, at + 40, message.prevTerm);
-      putU64(bytes, at + 48, message.commit);
-      putU64(bytes, at + 56, message.lastIndex);
-      putU64(bytes, at + 64, message.entriesTerm);
-      putU32(bytes, at + 72, message.stream);
-      putU32(bytes, at + 76, sharedAt);
+      putU64(words, word + 8, message.prevIndex);
+      putU64(words, word + 10, message.prevTerm);
+      putU64(words, word + 12, message.commit);
+      putU64(words, word + 14, message.lastIndex);
+      putU64(words, word + 16, message.entriesTerm);
+      words[word + 18] = message.stream;
+      words[word + 19] = sharedAt;
       break;
     case messageKinds.appendAnswer:
-      putU64(bytes, at + 32, message.index);
-      putU64(bytes, at + 40, message.hintTerm);
-      putU32(bytes, at + 48, message.stream);
-      putU32(bytes, at + 52, 0);
+      putU64(words, word + 8, message.index);
+      putU64(words, word + 10, message.hintTerm);
+      words[word + 12] = message.stream;
+      words[word + 13] = 0;
       break;
     case messageKinds.heartbeat:
-      putU64(bytes, at + 32, message.commit);
-      putU64(bytes, at + 40, message.token);
+      putU64(words, word + 8, message.commit);
+      putU64(words, word + 10, message.token);
       break;
     case messageKinds.heartbeatAnswer:
     case messageKinds.readIndex:
-      putU64(bytes, at + 32, message.token);
+      putU64(words, word + 8, message.token);
       break;
     case messageKinds.preVote:
     case messageKinds.vote:
-      putU64(bytes, at + 32, message.index);
-      putU64(bytes, at + 40, message.logTerm);
+      putU64(words, word + 8, message.index);
+      putU64(words, word + 10, message.logTerm);
       break;
     case messageKinds.readIndexAnswer:
-      putU64(bytes, at + 32, message.token);
-      putU64(bytes, at + 40, message.index);
+      putU64(words, word + 8, message.token);
+      putU64(words, word + 10, message.index);
       break;
     case messageKinds.logReverted:
-      putU64(bytes, at + 32, message.index);
+      putU64(words, word + 8, message.index);
       break;
     default: // the vote answers and timeoutNow have nothing more
   }
   return recordBytes;
 }
 
+function putU64(words: Int32Array, word: number, value: number): void {
+  words[word] = value;
+  words[word + 1] = highHalf(value);
+}
+
 /**
  * Bytes of the record at `at` of a body that ends at `end`, or 0 where it cannot be one: an unknown type, another
  * length than its type has, or no room.
  */
-export function messageBytesAt(bytes: Uint8Array, at: number, end: number): number {
+export function messageBytesAt(words: Int32Array, at: number, end: number): number {
   if (end - at < 32) return 0;
-  const recordBytes = recordBytesByKind[bytes[at] as number] ?? 0;
-  return recordBytes > 0 && recordBytes === u16At(bytes, at + 2) && recordBytes <= end - at
+  const head = words[at >>> 2] as number;
+  const recordBytes = recordBytesByKind[head & 0xff] as number;
+  return recordBytes > 0 && recordBytes === head >>> 16 && recordBytes <= end - at
     ? recordBytes
     : 0;
 }
 
 /** Whether the record at `at` is not a Raft message but one of member-wire.ts. */
-export function isHostRecord(bytes: Uint8Array, at: number): boolean {
-  return (bytes[at] as number) >= hostRecordTypeMin;
+export function isHostRecord(words: Int32Array, at: number): boolean {
+  return messageKindAt(words, at) >= hostRecordTypeMin;
 }
 
-export function messageGroupId(bytes: Uint8Array, at: number): number {
-  return u64At(bytes, at + groupIdAt);
+export function messageKindAt(words: Int32Array, at: number): number {
+  return (words[at >>> 2] as number) & 0xff;
 }
-export function messageToGeneration(bytes: Uint8Array, at: number): number {
-  return u32At(bytes, at + toGenerationAt);
+export function messageGroupId(words: Int32Array, at: number): number {
+  return u64AtWord(words, (at + groupIdAt) >>> 2);
 }
-export function isAppendAnswer(bytes: Uint8Array, at: number): boolean {
-  return bytes[at] === messageKinds.appendAnswer;
+export function messageToGeneration(words: Int32Array, at: number): number {
+  return (words[(at + toGenerationAt) >>> 2] as number) >>> 0;
 }
 /** The index that an append's answer names. */
-export function answerIndex(bytes: Uint8Array, at: number): number {
-  return u64At(bytes, at + 32);
+export function answerIndex(words: Int32Array, at: number): number {
+  return u64AtWord(words, (at + 32) >>> 2);
 }
 /** An append's offset into the frame's shared part. */
-export function messageSharedAt(bytes: Uint8Array, at: number): number {
-  return u32At(bytes, at + 76);
+export function messageSharedAt(words: Int32Array, at: number): number {
+  return (words[(at + 76) >>> 2] as number) >>> 0;
 }
 
 /**
  * Reads the record at `at`, whose length has been checked, into `message`. False where a number exceeds 2^53 - 1 or the
  * sender's generation is 0.
  */
-export function readMessage(bytes: Uint8Array, at: number, message: Message): boolean {
+export function readMessage(words: Int32Array, at: number, message: Message): boolean {
   message.clear();
-  const kind = bytes[at] as MessageKind;
-  const flags = bytes[at + 1] as number;
+  const word = at >>> 2;
+  const head = words[word] as number;
+  const kind = (head & 0xff) as MessageKind;
   message.kind = kind;
-  message.granted = (flags & flagGranted) !== 0;
-  message.forced = (flags & flagForced) !== 0;
-  message.fromGeneration = u32At(bytes, at + 16);
-  message.term = u64At(bytes, at + termAt);
+  message.granted = (head & (flagGranted << 8)) !== 0;
+  message.forced = (head & (flagForced << 8)) !== 0;
+  message.fromGeneration = (words[word + 4] as number) >>> 0;
+  message.term = u64AtWord(words, word + 6);
   switch (kind) {
     case messageKinds.append:
-      message.prevIndex = u64At(bytes, at + 32);
-      message.prevTerm = u64At(bytes, at + 40);
-      message.commit = u64At(bytes, at + 48);
-      message.lastIndex = u64At(bytes, at + 56);
-      message.entriesTerm = u64At(bytes, at + 64);
-      message.stream = u32At(bytes, at + 72);
+      message.prevIndex = u64AtWord(words, word + 8);
+      message.prevTerm = u64AtWord(words, word + 10);
+      message.commit = u64AtWord(words, word + 12);
+      message.lastIndex = u64AtWord(words, word + 14);
+      message.entriesTerm = u64AtWord(words, word + 16);
+      message.stream = (words[word + 18] as number) >>> 0;
       break;
     case messageKinds.appendAnswer:
-      message.index = u64At(bytes, at + 32);
-      message.hintTerm = u64At(bytes, at + 40);
-      message.stream = u32At(bytes, at + 48);
+      message.index = u64AtWord(words, word + 8);
+      message.hintTerm = u64AtWord(words, word + 10);
+      message.stream = (words[word + 12] as number) >>> 0;
       break;
     case messageKinds.heartbeat:
-      message.commit = u64At(bytes, at + 32);
-      message.token = u64At(bytes, at + 40);
+      message.commit = u64AtWord(words, word + 8);
+      message.token = u64AtWord(words, word + 10);
       break;
     case messageKinds.heartbeatAnswer:
     case messageKinds.readIndex:
-      message.token = u64At(bytes, at + 32);
+      message.token = u64AtWord(words, word + 8);
       break;
     case messageKinds.preVote:
     case messageKinds.vote:
-      message.index = u64At(bytes, at + 32);
-      message.logTerm = u64At(bytes, at + 40);
+      message.index = u64AtWord(words, word + 8);
+      message.logTerm = u64AtWord(words, word + 10);
       break;
     case messageKinds.readIndexAnswer:
-      message.token = u64At(bytes, at + 32);
-      message.index = u64At(bytes, at + 40);
+      message.token = u64AtWord(words, word + 8);
+      message.index = u64AtWord(words, word + 10);
       break;
     case messageKinds.logReverted:
-      message.index = u64At(bytes, at + 32);
+      message.index = u64AtWord(words, word + 8);
       break;
     default: // the vote answers and timeoutNow have nothing more
   }

@@ -9,6 +9,7 @@ import {
   recordTypes,
   sealBlockInRecord,
   tableSlot,
+  wordsOf,
 } from '@flotilla/codec';
 import { Message } from '@flotilla/core';
 import { FlotillaError } from '@flotilla/io';
@@ -61,8 +62,9 @@ function refusalOf(bytes: Uint8Array, count: number): string | null {
     entriesTerm: term,
   });
   // Only lay() uses the log.
+  const words = wordsOf(bytes) as Int32Array;
   const incoming = new IncomingAppend(null as unknown as Wal);
-  return incoming.check(message, groupId, bytes, 0, bytes.length, 1 << 20);
+  return incoming.check(message, groupId, { bytes, words, end: bytes.length }, 0, 1 << 20);
 }
 
 /** A replica that has applied nothing, and what it is given. */

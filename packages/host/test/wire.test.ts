@@ -10,6 +10,7 @@ import {
   sealBlockInRecord,
   tableSlot,
   verifyBlockInRecord,
+  wordsOf,
 } from '@flotilla/codec';
 import {
   Configuration,
@@ -64,22 +65,26 @@ function filled(kind: MessageKind): Message {
   return message;
 }
 
+function wordsIn(bytes: Uint8Array): Int32Array {
+  return wordsOf(bytes) as Int32Array;
+}
+
 describe('the message record', () => {
   for (const [name, kind] of Object.entries(messageKinds)) {
     // Snapshots have a lane of their own: no record says so.
     if (kind === messageKinds.snapshot) continue;
     it(`carries every field of ${name} there and back`, () => {
-      const bytes = new Uint8Array(messageBytesMax + 8);
+      const words = new Int32Array(messageBytesMax / 4 + 2);
       const sent = filled(kind);
-      const length = putMessage(bytes, 8, sent, groupId, 1234);
+      const length = putMessage(words, 8, sent, groupId, 1234);
       expect(length % 8).toBe(0);
-      expect(messageBytesAt(bytes, 8, 8 + length)).toBe(length);
-      expect(messageBytesAt(bytes, 8, 7 + length)).toBe(0);
-      expect(messageGroupId(bytes, 8)).toBe(groupId);
-      expect(messageToGeneration(bytes, 8)).toBe(3);
-      if (kind === messageKinds.append) expect(messageSharedAt(bytes, 8)).toBe(1234);
+      expect(messageBytesAt(words, 8, 8 + length)).toBe(length);
+      expect(messageBytesAt(words, 8, 7 + length)).toBe(0);
+      expect(messageGroupId(words, 8)).toBe(groupId);
+      expect(messageToGeneration(words, 8)).toBe(3);
+      if (kind === messageKinds.append) expect(messageSharedAt(words, 8)).toBe(1234);
       const received = new Message();
-      expect(readMessage(bytes, 8, received)).toBe(true);
+      expect(readMessage(words, 8, received)).toBe(true);
       // What the addressee's generation is compared with is not the message's any more.
       expect(received).toEqual(Object.assign(sent, { toGeneration: 1 }));
     });
@@ -87,28 +92,29 @@ describe('the message record', () => {
 
   it('is refused where the type is unknown, the length is not that of its type, or a number is unsafe', () => {
     const bytes = new Uint8Array(messageBytesMax);
-    const length = putMessage(bytes, 0, filled(messageKinds.append), groupId, 0);
+    const words = wordsIn(bytes);
+    const length = putMessage(words, 0, filled(messageKinds.append), groupId, 0);
     for (const kind of [0, messageKinds.snapshot, 14, 63, 64, 65, 66, 67, 255]) {
       bytes[0] = kind;
-      expect(messageBytesAt(bytes, 0, length)).toBe(0);
+      expect(messageBytesAt(words, 0, length)).toBe(0);
     }
     bytes[0] = messageKinds.append;
     bytes[2] = length - 8;
-    expect(messageBytesAt(bytes, 0, length)).toBe(0);
+    expect(messageBytesAt(words, 0, length)).toBe(0);
     bytes[2] = length;
     bytes.fill(0xff, 32, 40);
-    expect(readMessage(bytes, 0, new Message())).toBe(false);
+    expect(readMessage(words, 0, new Message())).toBe(false);
   });
 
   for (const [name, kind] of Object.entries(messageKinds)) {
     if (kind === messageKinds.snapshot) continue;
     it(`of ${name} is refused where a number of it is above 2^53 - 1, or its sender is replica 0`, () => {
       const bytes = new Uint8Array(messageBytesMax);
-      const length = putMessage(bytes, 0, filled(kind), groupId, 0);
+      const length = putMessage(wordsIn(bytes), 0, filled(kind), groupId, 0);
       const isReadWith = (from: number, to: number, value: number): boolean => {
         const changed = bytes.slice();
         changed.fill(value, from, to);
-        return readMessage(changed, 0, new Message());
+        return readMessage(wordsIn(changed), 0, new Message());
       };
       expect(isReadWith(16, 20, 0)).toBe(false);
       expect(isReadWith(24, 32, 0xff)).toBe(false);
@@ -135,7 +141,7 @@ describe('the message record', () => {
     const bytes = new Uint8Array(messageBytesMax);
     message.fromGeneration = 10;
     message.toGeneration = 11;
-    putMessage(bytes, 0, message, 9, 8);
+    putMessage(wordsIn(bytes), 0, message, 9, 8);
     expect(Buffer.from(bytes).toString('hex')).toBe(
       '0100500000000000' +
         '0900000000000000' +
@@ -157,10 +163,10 @@ describe('the records about members', () => {
 
   it('carry every field there and back, and are known by their length', () => {
     for (const bytes of [encodeQuestion(question), encodeAnswer(answer)]) {
-      expect(messageBytesAt(bytes, 0, bytes.length)).toBe(bytes.length);
-      expect(messageBytesAt(bytes, 0, bytes.length - 1)).toBe(0);
-      expect(isHostRecord(bytes, 0)).toBe(true);
-      expect(messageGroupId(bytes, 0)).toBe(groupId);
+      expect(messageBytesAt(wordsIn(bytes), 0, bytes.length)).toBe(bytes.length);
+      expect(messageBytesAt(wordsIn(bytes), 0, bytes.length - 1)).toBe(0);
+      expect(isHostRecord(wordsIn(bytes), 0)).toBe(true);
+      expect(messageGroupId(wordsIn(bytes), 0)).toBe(groupId);
     }
     expect(questionAt(encodeQuestion(question), 0)).toEqual(question);
     expect(answerAt(encodeAnswer(answer), 0)).toEqual(answer);

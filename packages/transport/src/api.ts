@@ -52,6 +52,8 @@ export class ReceivedFrame {
   records = 0;
   /** The body is bytes[at, end); its covered part (all of it but an append's blocks) has been checked against its CRC. */
   bytes: Uint8Array = new Uint8Array(0);
+  /** The memory of `bytes` as words, from its byte 0 on; `at` is a multiple of 4. */
+  words: Int32Array = new Int32Array(0);
   at = 0;
   end = 0;
   /** Append frames: message heads are bytes[at + 8, headsEnd), the shared run of records bytes[headsEnd, end). Else = end. */

@@ -1,12 +1,19 @@
 // Cuts the chunks of one connection into frames. It reads with a cursor over the received chunk and copies only a frame
-// that straddles chunks, into one assembly buffer that is kept from frame to frame.
+// that straddles chunks or does not begin at a word, into one assembly buffer that is kept from frame to frame.
 //
 // Guarantees: the header's CRC, flags, kind and length are checked before a byte of memory is taken for the body; a frame
 // is handed on only after the CRC over its covered part holds; the frames are the same for every way of splitting the
 // stream; after stop() or the first violation nothing is handed on. There is no search for the next frame after a damaged
 // one: a stream that lied once is closed.
 
-import { crc32, frameHeaderAt, frameHeaderBytes, frameKinds, u32At } from '@flotilla/codec';
+import {
+  crc32,
+  frameHeaderAt,
+  frameHeaderBytes,
+  frameKinds,
+  u32At,
+  wordsOf,
+} from '@flotilla/codec';
 import { ReceivedFrame } from './api.ts';
 import { handshakeBytesMax } from './handshake.ts';
 
@@ -40,6 +47,7 @@ const assemblyBytesMin = 4096;
 /** An assembly buffer up to this size is kept: the usual frame of 1 MiB and what it may overshoot by. */
 const assemblyKeptBytesMax = 1.25 * 2 ** 20;
 const none = new Uint8Array(0);
+const noWords = new Int32Array(0);
 
 export class FrameReader {
   readonly #sink: FrameSink;
@@ -54,7 +62,10 @@ export class FrameReader {
   #records = 0;
   #bodyCrc = 0;
   #assembly: Uint8Array = none;
+  #assemblyWords: Int32Array = noWords;
   #assembled = 0;
+  /** The memory that chunks came in last, as words; sockets read into the same buffer again and again. */
+  #chunkWords: Int32Array = noWords;
   #stopped = false;
   #framesRead = 0;
 
@@ -87,7 +98,8 @@ export class FrameReader {
 
   stop(): void {
     this.#stopped = true;
-    this.#assembly = none;
+    this.#forgetAssembly();
+    this.#chunkWords = noWords;
   }
 
   push(chunk: Uint8Array): void {
@@ -108,17 +120,17 @@ export class FrameReader {
         }
       }
       const bodyBytes = this.#bodyBytes;
-      if (this.#assembled === 0 && end - at >= bodyBytes) {
+      if (this.#assembled === 0 && end - at >= bodyBytes && isAtWord(chunk, at)) {
         at += bodyBytes;
-        this.#deliver(chunk, at - bodyBytes, at);
+        this.#deliverFrom(chunk, at - bodyBytes, at);
         continue;
       }
       if (at === end) return;
       at += this.#assemble(chunk, at);
       if (this.#assembled < bodyBytes) return;
       this.#assembled = 0;
-      this.#deliver(this.#assembly, 0, bodyBytes);
-      if (this.#assembly.length > assemblyKeptBytesMax) this.#assembly = none;
+      this.#deliver(this.#assembly, this.#assemblyWords, 0, bodyBytes);
+      if (this.#assembly.length > assemblyKeptBytesMax) this.#forgetAssembly();
     }
   }
 
@@ -145,6 +157,7 @@ export class FrameReader {
       let bytes = assemblyBytesMin;
       while (bytes < this.#bodyBytes && bytes < assemblyKeptBytesMax) bytes *= 2;
       this.#assembly = new Uint8Array(bytes <= assemblyKeptBytesMax ? bytes : this.#bodyBytes);
+      this.#assemblyWords = wordsOf(this.#assembly) as Int32Array;
     }
     const taken = Math.min(this.#bodyBytes - this.#assembled, chunk.length - at);
     this.#assembly.set(chunk.subarray(at, at + taken), this.#assembled);
@@ -152,8 +165,24 @@ export class FrameReader {
     return taken;
   }
 
+  #forgetAssembly(): void {
+    this.#assembly = none;
+    this.#assemblyWords = noWords;
+  }
+
+  /** Hands on a frame that stands whole in a chunk, from a word of the chunk's memory on. */
+  #deliverFrom(chunk: Uint8Array, at: number, end: number): void {
+    const words = this.#chunkWords;
+    const isSameMemory =
+      words.buffer === chunk.buffer &&
+      words.byteOffset === chunk.byteOffset &&
+      words.length >= chunk.length >>> 2;
+    if (!isSameMemory) this.#chunkWords = wordsOf(chunk) as Int32Array;
+    this.#deliver(chunk, this.#chunkWords, at, end);
+  }
+
   /** Checks and hands on the frame whose body is bytes[at, end). */
-  #deliver(bytes: Uint8Array, at: number, end: number): void {
+  #deliver(bytes: Uint8Array, words: Int32Array, at: number, end: number): void {
     this.#bodyBytes = -1;
     let headsEnd = end;
     if (this.#kind === frameKinds.append) {
@@ -168,6 +197,7 @@ export class FrameReader {
     frame.kind = this.#kind;
     frame.records = this.#records;
     frame.bytes = bytes;
+    frame.words = words;
     frame.at = at;
     frame.end = end;
     frame.headsEnd = headsEnd;
@@ -175,6 +205,7 @@ export class FrameReader {
     this.#sink.onFrame(frame);
     // The frame must not keep a chunk alive until the next one comes.
     frame.bytes = none;
+    frame.words = noWords;
   }
 
   #fail(violation: Violation): false {
@@ -182,6 +213,10 @@ export class FrameReader {
     this.#sink.onViolation(violation);
     return false;
   }
+}
+
+function isAtWord(chunk: Uint8Array, at: number): boolean {
+  return at % 4 === 0 && chunk.byteOffset % 4 === 0;
 }
 
 function isHandshake(kind: number): boolean {

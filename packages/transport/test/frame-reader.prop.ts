@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ReceivedFrame } from '../src/api.ts';
 import { FrameReader, kindSet } from '../src/frame-reader.ts';
-import { frameOf } from './frames.ts';
+import { bodyOf, frameOf } from './frames.ts';
 
 const frameBytesMax = 20_000;
 const appendLane = kindSet(frameKinds.append, frameKinds.appendAnswer);
@@ -12,8 +12,7 @@ function read(chunks: readonly Uint8Array[]): { seen: string[]; assemblyBytesMax
   const seen: string[] = [];
   const sink = {
     onFrame(frame: ReceivedFrame): void {
-      const body = Buffer.from(frame.bytes.subarray(frame.at, frame.end)).toString('latin1');
-      seen.push(`${frame.kind} ${frame.records} ${frame.headsEnd - frame.at} ${body}`);
+      seen.push(`${frame.kind} ${frame.records} ${frame.headsEnd - frame.at} ${bodyOf(frame)}`);
     },
     onViolation(violation: string): void {
       seen.push(violation);
@@ -62,6 +61,13 @@ describe('FrameReader', () => {
         const split = read(splitAt(stream, cuts));
         expect(split.seen).toEqual(expected);
         expect(split.assemblyBytesMax).toBeLessThanOrEqual(2 * frameBytesMax);
+        // A buffer that sockets read into may begin anywhere.
+        const within = Buffer.alloc(stream.length + 8);
+        for (const from of [4, 3]) {
+          within.set(stream, from);
+          const placed = new Uint8Array(within.buffer, within.byteOffset + from, stream.length);
+          expect(read([placed]).seen).toEqual(expected);
+        }
       }),
       { numRuns: 300 },
     );

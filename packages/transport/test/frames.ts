@@ -1,6 +1,8 @@
 // Whole frames with right CRCs, for feeding a reader by hand.
 
 import { crc32, frameHeaderBytes, frameKinds, putFrameHeader } from '@flotilla/codec';
+import { expect } from 'vitest';
+import type { ReceivedFrame } from '../src/api.ts';
 
 /** `body` is the whole body, of an append frame its shared part behind `heads`. */
 export function frameOf(kind: number, body: string, heads = '', records = 1): Uint8Array {
@@ -20,4 +22,13 @@ export function frameOf(kind: number, body: string, heads = '', records = 1): Ui
     bodyCrc: crc32(bytes, frameHeaderBytes, coveredEnd),
   });
   return Uint8Array.from(bytes);
+}
+
+/** The body of a frame, of which its words must tell the same as its bytes. */
+export function bodyOf({ at, bytes, end, words }: ReceivedFrame): string {
+  expect(at % 4, 'the body begins at a word').toBe(0);
+  expect(words.buffer).toBe(bytes.buffer);
+  expect(words.byteOffset).toBe(bytes.byteOffset);
+  expect(words.length).toBeGreaterThanOrEqual(end >>> 2);
+  return Buffer.from(bytes.subarray(at, end)).toString('latin1');
 }

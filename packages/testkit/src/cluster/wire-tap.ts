@@ -14,6 +14,7 @@ import {
   recordHeadAt,
   recordHeadBytes,
   u32At,
+  wordsOf,
 } from '@flotilla/codec';
 import { Message, messageKinds } from '@flotilla/core';
 import {
@@ -125,43 +126,45 @@ class TappedConn implements Conn {
         this.#events.onUnreadable('a write that is not whole frames');
         return;
       }
-      const bodyAt = at + frameHeaderBytes;
+      // A copy begins at a word.
+      const body = bytes.slice(at + frameHeaderBytes, end);
       if (header.kind === frameKinds.append) {
-        const headsEnd = bodyAt + u32At(bytes, bodyAt);
-        this.#records(bytes, bodyAt + 8, headsEnd, end);
+        this.#records(body, 8, u32At(body, 0));
       } else if (header.kind === frameKinds.control || header.kind === frameKinds.appendAnswer) {
-        this.#records(bytes, bodyAt, end, end);
+        this.#records(body, 0, body.length);
       }
       at = end;
     }
   }
 
-  #records(bytes: Uint8Array, from: number, headsEnd: number, end: number): void {
+  #records(bytes: Uint8Array, from: number, headsEnd: number): void {
     this.#isOfMessages = true;
     const message = this.#message;
+    const words = wordsOf(bytes) as Int32Array;
     for (let at = from; at < headsEnd; ) {
-      const recordBytes = messageBytesAt(bytes, at, headsEnd);
-      if (recordBytes > 0 && isHostRecord(bytes, at)) {
+      const recordBytes = messageBytesAt(words, at, headsEnd);
+      if (recordBytes > 0 && isHostRecord(words, at)) {
         // What hosts ask each other about members promises nothing.
         at += recordBytes;
         continue;
       }
-      if (recordBytes === 0 || !readMessage(bytes, at, message)) {
+      if (recordBytes === 0 || !readMessage(words, at, message)) {
         this.#events.onUnreadable('a frame with an unreadable message');
         return;
       }
       let blocks: readonly SentBlock[] = [];
       if (message.kind === messageKinds.append && message.lastIndex > message.prevIndex) {
-        blocks = blocksOf(bytes, headsEnd + messageSharedAt(bytes, at), end, message);
+        blocks = blocksOf(bytes, headsEnd + messageSharedAt(words, at), message);
       }
-      this.#events.onMessage(this.#conn.remote, messageGroupId(bytes, at), message, blocks);
+      this.#events.onMessage(this.#conn.remote, messageGroupId(words, at), message, blocks);
       at += recordBytes;
     }
   }
 }
 
 /** The blocks from `at` on up to the message's last index; ends early where they are not what they should be. */
-function blocksOf(bytes: Uint8Array, at: number, end: number, message: Message): SentBlock[] {
+function blocksOf(bytes: Uint8Array, at: number, message: Message): SentBlock[] {
+  const end = bytes.length;
   const blocks: SentBlock[] = [];
   let recordAt = at;
   for (let next = message.prevIndex + 1; next <= message.lastIndex; ) {
