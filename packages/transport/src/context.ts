@@ -8,6 +8,7 @@ import {
   protocolVersionMax,
   protocolVersionMin,
 } from './handshake.ts';
+import type { FrameMemory } from './frame-memory.ts';
 import type { Lobby } from './lobby.ts';
 import type { Settings } from './options.ts';
 import type { Problems } from './problems.ts';
@@ -19,6 +20,7 @@ export interface Context {
   readonly counters: TransportCounters;
   readonly problems: Problems;
   readonly lobby: Lobby;
+  readonly frameMemory: FrameMemory;
   /** Drawn at open; see Hello.process. */
   readonly process: number;
   /** Once true, no event is emitted and nothing is dialled, accepted or sent. */

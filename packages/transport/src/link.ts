@@ -9,7 +9,7 @@
 //    may never write on it again, and so never learn that it is gone. Of the other lane's end it learns.
 
 import { crc32, frameHeaderBytes, frameKinds, putFrameHeader, putU32 } from '@flotilla/codec';
-import type { Done, Timer } from '@flotilla/io';
+import type { Done, IoError, Timer } from '@flotilla/io';
 import type { Lane, ReceivedFrame } from './api.ts';
 import { type ClosedBy, Connection, type ConnectionOwner } from './connection.ts';
 import { type Context, ourHello } from './context.ts';
@@ -132,11 +132,11 @@ export class Link implements ConnectionOwner {
     const frameBytes = frameHeaderBytes + length;
     const connection = this.#takingConnection(frameBytes);
     if (connection === null) return false;
-    const frame = Buffer.allocUnsafe(frameBytes);
-    frame.set(length === bytes.length ? bytes : bytes.subarray(0, length), frameHeaderBytes);
-    const bodyCrc = crc32(frame, frameHeaderBytes, frameBytes);
-    putFrameHeader(frame, 0, { bodyBytes: length, kind, flags: 0, records, bodyCrc });
-    this.#write(connection, [frame], frameBytes);
+    const memory = this.#context.frameMemory.take(frameBytes);
+    memory.set(length === bytes.length ? bytes : bytes.subarray(0, length), frameHeaderBytes);
+    const bodyCrc = crc32(memory, frameHeaderBytes, frameBytes);
+    putFrameHeader(memory, 0, { bodyBytes: length, kind, flags: 0, records, bodyCrc });
+    this.#write(connection, memory, frameBytes, [], 0);
     return true;
   }
 
@@ -152,7 +152,8 @@ export class Link implements ConnectionOwner {
     const headsBytes = appendPrefixBytes + headsLength;
     const connection = this.#takingConnection(frameHeaderBytes + headsBytes + rangesBytes);
     if (connection === null) return false;
-    const start = Buffer.allocUnsafe(frameHeaderBytes + headsBytes);
+    const startBytes = frameHeaderBytes + headsBytes;
+    const start = this.#context.frameMemory.take(startBytes);
     putU32(start, frameHeaderBytes, headsBytes);
     putU32(start, frameHeaderBytes + 4, 0);
     start.set(
@@ -164,9 +165,9 @@ export class Link implements ConnectionOwner {
       kind: frameKinds.append,
       flags: 0,
       records,
-      bodyCrc: crc32(start, frameHeaderBytes, start.length),
+      bodyCrc: crc32(start, frameHeaderBytes, startBytes),
     });
-    this.#write(connection, [start, ...ranges], start.length + rangesBytes, written);
+    this.#write(connection, start, startBytes, ranges, rangesBytes, written);
     return true;
   }
 
@@ -311,14 +312,24 @@ export class Link implements ConnectionOwner {
     return null;
   }
 
+  /** Writes memory[0, bytes), whose memory is then free again, and `ranges`. */
   #write(
     connection: Connection,
-    buffers: readonly Uint8Array[],
+    memory: Uint8Array,
     bytes: number,
+    ranges: readonly Uint8Array[],
+    rangesBytes: number,
     written?: Done,
   ): void {
-    this.#context.counters.framesSent += 1;
-    if (!connection.write(buffers, bytes, written)) this.#isOverMark = true;
+    const { counters, frameMemory } = this.#context;
+    counters.framesSent += 1;
+    const start = bytes === memory.length ? memory : memory.subarray(0, bytes);
+    const done = (error: IoError | null): void => {
+      // Of a connection that died nobody says when the last byte was read.
+      if (error === null) frameMemory.give(memory);
+      written?.(error);
+    };
+    if (!connection.write([start, ...ranges], bytes + rangesBytes, done)) this.#isOverMark = true;
   }
 
   #tellDown(): void {

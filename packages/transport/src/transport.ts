@@ -23,6 +23,7 @@ import { Connection, type ConnectionOwner } from './connection.ts';
 import { type Context, ourHello } from './context.ts';
 import { decodeHello, encodeHello, type Hello, laneOf, type RejectReason } from './handshake.ts';
 import { judgePeer, judgeStranger } from './judge.ts';
+import { FrameMemory } from './frame-memory.ts';
 import { Lobby } from './lobby.ts';
 import { settingsOf } from './options.ts';
 import { PeerState } from './peer.ts';
@@ -60,6 +61,7 @@ export function openTransport(
       if (!context.closed) events.onProblem(error);
     }),
     lobby: new Lobby(settings.halfOpenMax, settings.halfOpenPerAddressMax),
+    frameMemory: new FrameMemory(),
     process: world.rng.u32(),
     closed: false,
   };

@@ -48,6 +48,29 @@ describe('frames', () => {
     expect(b.transport.counters.framesReceived).toBe(1);
   });
 
+  it('hold what was sent where many are on their way in memory that is used again and again', () => {
+    const world = new MemoryWorld();
+    const [a, b] = openPair(world);
+    const bodyOf = (round: number, i: number): string =>
+      String.fromCharCode(97 + ((round * 7 + i) % 26)).repeat(4000 + 1000 * (i % 5));
+    for (let round = 0; round < 5; round++) {
+      b.frames.length = 0;
+      const sent = Array.from({ length: 20 }, (_, i) => bodyOf(round, i));
+      for (const body of sent) {
+        const bytes = text(body);
+        a.peer(2).sendRecords(frameKinds.control, 1, bytes, bytes.length);
+        a.peer(2).sendAppend(1, bytes, bytes.length, [text('block')], () => {});
+      }
+      world.clock.run();
+      const control = b.frames.filter((frame) => frame.kind === frameKinds.control);
+      expect(control.map((frame) => frame.body)).toEqual(sent);
+      const appends = b.frames.filter((frame) => frame.kind === frameKinds.append);
+      expect(appends.map((frame) => frame.body.slice(8))).toEqual(
+        sent.map((body) => `${body}block`),
+      );
+    }
+  });
+
   it('are the same where every byte comes alone, the handshake included', () => {
     const world = new MemoryWorld();
     world.net.split = byteByByte;
