@@ -24,7 +24,7 @@ export type { CoreEvent, Transition } from './event.ts';
 export type { LogView } from './log-view.ts';
 export { Message, type MessageKind, MessageList, messageKinds } from './message.ts';
 export { type ProgressView, RaftCore } from './raft-core.ts';
-export { type SteadyResult, SteadyRows, steadyResults } from './steady.ts';
+export { type SteadyResult, SteadyRows, steadyResults, tickRefused } from './steady.ts';
 export {
   jointCommitted,
   jointVote,

@@ -147,7 +147,8 @@ export class RaftCore {
    * moves the deadline on.
    */
   get deadlineMs(): number {
-    return this.#state.deadlineMs;
+    const rows = this.#rows;
+    return rows?.isLent(this.#row) === true ? rows.deadlineMs(this.#row) : this.#state.deadlineMs;
   }
   /** Messages that were dropped because no correct peer sends them, or sends them to this group. */
   get ignoredCount(): number {

@@ -1,19 +1,20 @@
 // The steady state of many cores as rows of numbers. A group that does nothing but replicate needs few numbers for it, and
 // with thousands of groups what a step costs is above all the memory it has to fetch: so a core whose group is steady is
-// lent to a row of its host's table, a few cache lines, where appends, answers and commits are arithmetic.
+// lent to a row of its host's table, a few cache lines, where appends, answers, commits and quiet ticks are arithmetic.
 //
 // While a core is lent, the row says what is true, and the core catches up (`settle`) before anything else looks at it or
 // steps it. Every operation here does what the core's step does for the same event, or refuses, and then the core is
 // stepped; what a step does is defined there (replication.ts, follower.ts), and tests hold the two against each other.
 //
 // Steady leader: it has committed an entry of its term, and its committed configuration has one half, itself a voter, and
-// nobody else but voters; it hands over to nobody. Every follower either has been sent all there is, or is silent: it is
-// probed or lags, so that an append sends it nothing; what it holds is counted, and its answers are for the core.
+// nobody else but voters; it hands over to nobody, and nothing limits what it may have uncommitted. Every follower either
+// has been sent all there is, or is silent: it is probed or lags, so that an append sends it nothing; what it holds is
+// counted, and its answers are for the core.
 // Steady follower: its log is its leader's, to the last entry, which is of this term.
 
 import type { InflightWindow, Progress } from './progress.ts';
 import { bitCount } from './quorum.ts';
-import type { CoreState } from './state.ts';
+import { type CoreState, newestToken } from './state.ts';
 
 /** Numbers a row. The first three cache lines hold all that a group of three with one append under way needs. */
 const rowNumbers = 56;
@@ -22,11 +23,13 @@ const kindAt = 0;
 const termAt = 1;
 const lastAt = 2;
 const commitAt = 3;
+/** When a tick is due, Infinity = never. */
+const deadlineMsAt = 7;
 // Leader.
 const selfMatchAt = 4;
-const uncommittedBeforeAt = 5;
-const uncommittedSinceAt = 6;
-const uncommittedMarkAt = 7;
+const heartbeatMsAt = 5;
+/** A follower that has answered nothing for so long counts as lost: Infinity where the leader does not check. */
+const silenceMsAt = 6;
 /** When the last append left, -1 = none since it was lent. */
 const sentMsAt = 8;
 const peersAt = 9;
@@ -35,9 +38,15 @@ const quorumAt = 10;
 /** Appends that not every follower has answered, oldest first: last index and bytes of each. */
 const inflightAt = 11;
 const firstInflightAt = 12;
+/** When the first heartbeat is due, if no append leaves before; -Infinity = every tick is for the core. */
+const heartbeatDueMsAt = 14;
+/** The same for the silent followers alone, whose heartbeats no append puts off. */
+const silentDueMsAt = 15;
 // Follower.
 const leaderAt = 4;
+/** When the leader was heard last: the base of the election timer. */
 const heardMsAt = 5;
+const timeoutMsAt = 6;
 
 /** Where peer k begins: its node id and generation as one number, match, stream (-1 = silent), when it answered last. */
 const peerAt = 16;
@@ -64,6 +73,9 @@ function keyOf(nodeId: number, generation: number): number {
 export const steadyResults = { refused: 0, done: 1, committed: 2 } as const;
 export type SteadyResult = 0 | 1 | 2;
 const { refused, done, committed } = steadyResults;
+
+/** What `tick` answers where the core must be stepped. */
+export const tickRefused = -1;
 
 export class SteadyRows {
   /** Row i begins at rowNumbers * i. */
@@ -102,6 +114,10 @@ export class SteadyRows {
   commitIndex(number: number): number {
     return this.#rows[rowNumbers * number + commitAt] as number;
   }
+  /** When its next tick is due. */
+  deadlineMs(number: number): number {
+    return this.#rows[rowNumbers * number + deadlineMsAt] as number;
+  }
 
   /** Reads a little of row `number`, so that its memory is near; the sum means nothing. */
   touch(number: number): number {
@@ -128,16 +144,20 @@ export class SteadyRows {
     rows[at + termAt] = s.term;
     rows[at + lastAt] = s.runs.lastIndex;
     rows[at + commitAt] = s.commitIndex;
+    rows[at + deadlineMsAt] = s.deadlineMs;
     return true;
   }
 
   #lendFollower(s: CoreState, at: number): boolean {
     if (s.role !== 'follower' || s.leader === 0 || s.verifiedIndex !== s.runs.lastIndex)
       return false;
+    // One number stands for both.
+    if (s.timerBaseMs !== s.heardMs) return false;
     const rows = this.#rows;
     rows[at + kindAt] = follows;
     rows[at + leaderAt] = s.leader;
-    rows[at + heardMsAt] = -1;
+    rows[at + heardMsAt] = s.heardMs;
+    rows[at + timeoutMsAt] = s.timeoutMs;
     return true;
   }
 
@@ -154,11 +174,15 @@ export class SteadyRows {
     if (!isPlain) return false;
     const rows = this.#rows;
     let longest: InflightWindow | null = null;
+    let sentMs = Number.POSITIVE_INFINITY;
+    let silentSentMs = Number.POSITIVE_INFINITY;
     for (let k = 0; k < peers.length; k++) {
       const p = peers[k] as Progress;
       if (p.position < 0 || p.generation > generationMax) return false;
       const isSilent = p.isProbing || p.next <= runs.lastIndex;
       if (!isSilent && (longest === null || p.window.count > longest.count)) longest = p.window;
+      if (p.lastSentMs < sentMs) sentMs = p.lastSentMs;
+      if (isSilent && p.lastSentMs < silentSentMs) silentSentMs = p.lastSentMs;
       const to = at + peerAt + peerNumbers * k;
       rows[to] = keyOf(p.nodeId, p.generation);
       rows[to + 1] = p.match;
@@ -179,9 +203,13 @@ export class SteadyRows {
     }
     rows[at + kindAt] = leads;
     rows[at + selfMatchAt] = s.selfMatch;
-    rows[at + uncommittedBeforeAt] = s.uncommittedBefore;
-    rows[at + uncommittedSinceAt] = s.uncommittedSince;
-    rows[at + uncommittedMarkAt] = s.uncommittedMark;
+    const { checkQuorum, electionMsMin, heartbeatMs } = s.config;
+    rows[at + heartbeatMsAt] = heartbeatMs;
+    rows[at + silenceMsAt] = checkQuorum ? electionMsMin : Number.POSITIVE_INFINITY;
+    // Every tick of a leader with lease reads asks anew, and one with an open read round may repeat its question.
+    const isAsking = configuration.leaseMs > 0 || newestToken(s) !== 0;
+    rows[at + heartbeatDueMsAt] = isAsking ? Number.NEGATIVE_INFINITY : sentMs + heartbeatMs;
+    rows[at + silentDueMsAt] = isAsking ? Number.NEGATIVE_INFINITY : silentSentMs + heartbeatMs;
     rows[at + sentMsAt] = -1;
     rows[at + peersAt] = peers.length;
     rows[at + quorumAt] = ((peers.length + 1) >>> 1) + 1;
@@ -209,13 +237,16 @@ export class SteadyRows {
     const last = rows[at + lastAt] as number;
     if (last > s.runs.lastIndex) s.runs.append(last, s.term);
     s.commitIndex = rows[at + commitAt] as number;
+    // What did not change is not written: a number from the row may become an object of its own in the core.
+    const deadlineMs = rows[at + deadlineMsAt] as number;
+    if (deadlineMs !== s.deadlineMs) s.deadlineMs = deadlineMs;
     if (kind === leads) {
       this.#settleLeader(s, at);
       return;
     }
     s.verifiedIndex = last;
     const heardMs = rows[at + heardMsAt] as number;
-    if (heardMs < 0) return;
+    if (heardMs === s.heardMs) return;
     s.timerBaseMs = heardMs;
     s.heardMs = heardMs;
   }
@@ -223,9 +254,6 @@ export class SteadyRows {
   #settleLeader(s: CoreState, at: number): void {
     const rows = this.#rows;
     s.selfMatch = rows[at + selfMatchAt] as number;
-    s.uncommittedBefore = rows[at + uncommittedBeforeAt] as number;
-    s.uncommittedSince = rows[at + uncommittedSinceAt] as number;
-    s.uncommittedMark = rows[at + uncommittedMarkAt] as number;
     const sentMs = rows[at + sentMsAt] as number;
     const inflight = rows[at + inflightAt] as number;
     for (let k = 0; k < s.peers.length; k++) {
@@ -254,6 +282,49 @@ export class SteadyRows {
     this.#rows[rowNumbers * number + kindAt] = none;
   }
 
+  // ── ticks ──────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Answers when the next tick is due, where one at `nowMs` does nothing but move the deadline: nobody is to be told or
+   * asked anything, a leader that checks hears its quorum, and a follower its leader. `tickRefused`: step the core.
+   */
+  tick(number: number, nowMs: number): number {
+    const rows = this.#rows;
+    const at = rowNumbers * number;
+    const kind = rows[at + kindAt] as number;
+    if (kind === none) return tickRefused;
+    const deadlineMs = rows[at + deadlineMsAt] as number;
+    if (nowMs < deadlineMs) return deadlineMs;
+    const dueMs =
+      kind === leads
+        ? this.#heartbeatDueMs(at)
+        : (rows[at + heardMsAt] as number) + (rows[at + timeoutMsAt] as number);
+    if (nowMs >= dueMs || (kind === leads && !this.#hearsQuorum(at, nowMs))) return tickRefused;
+    rows[at + deadlineMsAt] = dueMs;
+    return dueMs;
+  }
+
+  #heartbeatDueMs(at: number): number {
+    const rows = this.#rows;
+    const sentMs = rows[at + sentMsAt] as number;
+    if (sentMs < 0) return rows[at + heartbeatDueMsAt] as number;
+    return Math.min(
+      sentMs + (rows[at + heartbeatMsAt] as number),
+      rows[at + silentDueMsAt] as number,
+    );
+  }
+
+  #hearsQuorum(at: number, nowMs: number): boolean {
+    const rows = this.#rows;
+    const silenceMs = rows[at + silenceMsAt] as number;
+    const peers = rows[at + peersAt] as number;
+    let heard = 1;
+    for (let k = 0; k < peers; k++) {
+      if (nowMs < (rows[at + peerAt + peerNumbers * k + 3] as number) + silenceMs) heard++;
+    }
+    return heard >= (rows[at + quorumAt] as number);
+  }
+
   // ── a leader's operations ──────────────────────────────────────────────────────────────────────
 
   /** Whether this leader may append and send it to every follower that is not silent. */
@@ -275,7 +346,6 @@ export class SteadyRows {
     const at = rowNumbers * number;
     const last = (rows[at + lastAt] as number) + count;
     rows[at + lastAt] = last;
-    rows[at + uncommittedSinceAt] = (rows[at + uncommittedSinceAt] as number) + bytes;
     const peers = rows[at + peersAt] as number;
     let isSent = false;
     for (let k = 0; k < peers; k++) {
@@ -405,11 +475,6 @@ export class SteadyRows {
     const index = copies[quorum - 1] as number;
     if (index <= (rows[at + commitAt] as number)) return done;
     rows[at + commitAt] = index;
-    if (index >= (rows[at + uncommittedMarkAt] as number)) {
-      rows[at + uncommittedBeforeAt] = rows[at + uncommittedSinceAt] as number;
-      rows[at + uncommittedSinceAt] = 0;
-      rows[at + uncommittedMarkAt] = rows[at + lastAt] as number;
-    }
     return committed;
   }
 

@@ -17,6 +17,7 @@ import {
   type Refusal,
   type TermEnd,
 } from '@flotilla/core';
+import { SteadyTwin } from './steady-twin.ts';
 
 export const entryBytes = 10;
 export const baseConfig: CoreConfig = {
@@ -53,6 +54,8 @@ export interface Start {
   readonly termEnds?: readonly TermEnd[];
   readonly firstIndex?: number;
   readonly prevTerm?: number;
+  /** Whether the core has a twin that is lent to a row where it is steady (steady-twin.ts). */
+  readonly isTwinned?: boolean;
 }
 
 /** What one step asked for, copied. */
@@ -103,6 +106,7 @@ export class Single {
   readonly core: RaftCore;
   nowMs = 0;
   readonly #out = new Effects();
+  readonly #twin: SteadyTwin | null;
 
   constructor(start: Start = {}) {
     const config = { ...baseConfig, ...start.config };
@@ -125,11 +129,14 @@ export class Single {
       seed: start.seed ?? 1,
     };
     this.core = new RaftCore(config, boot, this.nowMs);
+    this.#twin = start.isTwinned === true ? new SteadyTwin([config, boot, this.nowMs]) : null;
   }
 
   step(event: CoreEvent): Outcome {
     const out = this.#out;
+    this.#twin?.before(out);
     this.core.step(event, this.nowMs, out);
+    this.#twin?.follow(this.core, event, this.nowMs, out);
     this.core.checkInvariants();
     const outcome: Outcome = {
       hardState: out.hardStateChanged

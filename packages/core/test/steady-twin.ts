@@ -1,12 +1,27 @@
 // A second core that gets the same events as a first one, but is lent to a row whenever it is steady, as a host does it
 // (steady.ts). After each event both must have asked for the same, and be in the same state.
 
-import { type CoreEvent, Effects, messageKinds, RaftCore, SteadyRows } from '@flotilla/core';
+import {
+  type CoreEvent,
+  Effects,
+  messageKinds,
+  RaftCore,
+  SteadyRows,
+  tickRefused,
+} from '@flotilla/core';
 
 type Boot = ConstructorParameters<typeof RaftCore>;
 
 /** How often each way was taken, over all twins. */
-export const steadyCounts = { propose: 0, durable: 0, granted: 0, append: 0, stepped: 0 };
+export const steadyCounts = {
+  propose: 0,
+  durable: 0,
+  granted: 0,
+  append: 0,
+  leaderTick: 0,
+  followerTick: 0,
+  stepped: 0,
+};
 
 export class SteadyTwin {
   readonly #core: RaftCore;
@@ -92,6 +107,14 @@ export class SteadyTwin {
         answer.index = lastIndex;
         answer.stream = m.stream;
         steadyCounts.append++;
+        return true;
+      }
+      case 'tick': {
+        const isDue = nowMs >= this.#core.deadlineMs;
+        const dueMs = rows.tick(row, nowMs);
+        if (dueMs === tickRefused) return false;
+        compare('tick', dueMs, this.#core.deadlineMs);
+        if (isDue) steadyCounts[rows.isLeader(row) ? 'leaderTick' : 'followerTick']++;
         return true;
       }
       default:

@@ -11,7 +11,15 @@ const seedCount = Number(process.env.FLOTILLA_TWIN_SEEDS ?? 24);
 const seeds = only > 0 ? [only] : Array.from({ length: seedCount }, (_, i) => i + 1);
 const turnsPerSeed = 3000;
 /** How often a seed takes each way at least, on average. */
-const floorsPerSeed = { propose: 25, durable: 40, granted: 15, append: 60, stepped: 1000 } as const;
+const floorsPerSeed = {
+  propose: 25,
+  durable: 40,
+  granted: 15,
+  append: 60,
+  leaderTick: 2,
+  followerTick: 10,
+  stepped: 1000,
+} as const;
 
 /** What is proposed to any node by chance seldom meets a leader. */
 function proposeToLeader(sim: Simulation, count: number): void {

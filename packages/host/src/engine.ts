@@ -21,6 +21,7 @@ import {
   messageKinds,
   type RaftCore,
   SteadyRows,
+  tickRefused,
 } from '@flotilla/core';
 import { type Clock, FlotillaError, type Timer } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
@@ -315,6 +316,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#takePersisted();
     this.#wheel.takeDue(nowMs, (replica) => {
       if (replica.isEnded) return Infinity;
+      const dueMs = this.#rows.tick(replica.number, nowMs);
+      if (dueMs !== tickRefused) return dueMs;
       this.#step(replica, this.#tick);
       return replica.isEnded ? Infinity : replica.core.deadlineMs;
     });
