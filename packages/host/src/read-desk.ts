@@ -5,7 +5,7 @@
 
 import type { Clock, Timer } from '@flotilla/io';
 import { type CompletionBatch, statusOf, statusOk } from './port.ts';
-import type { ReadWait, Replica } from './replica.ts';
+import { noReads, type ReadWait, type Replica } from './replica.ts';
 
 const notLeader = statusOf('NOT_LEADER');
 
@@ -38,7 +38,7 @@ export class ReadDesk {
   ready(replica: Replica, tickets: number[], index: number): void {
     const wait: ReadWait = { token: 0, index, tickets };
     if (index <= replica.appliedIndex) this.#answer(wait);
-    else replica.readsConfirmed.push(wait);
+    else awaitApplied(replica, wait);
   }
 
   /** Round `token` and all older ones are confirmed at `index`. Answers whether some must wait until it is applied. */
@@ -49,7 +49,7 @@ export class ReadDesk {
       confirmed++;
       wait.index = index;
       if (index <= replica.appliedIndex) this.#answer(wait);
-      else replica.readsConfirmed.push(wait);
+      else awaitApplied(replica, wait);
     }
     if (confirmed > 0) replica.reads = replica.reads.slice(confirmed);
     if (this.#asking.size > 0) this.#noteAsking(replica);
@@ -63,7 +63,7 @@ export class ReadDesk {
       if (wait.index <= replica.appliedIndex) this.#answer(wait);
       else waiting.push(wait);
     }
-    replica.readsConfirmed = waiting;
+    replica.readsConfirmed = waiting.length === 0 ? noReads : waiting;
   }
 
   /** Leadership is lost: rounds that are not confirmed never will be. A read changes nothing, so it may be tried again. */
@@ -88,7 +88,7 @@ export class ReadDesk {
     for (const wait of replica.reads) this.#refuse(wait.tickets, status, 0);
     for (const wait of replica.readsConfirmed) this.#refuse(wait.tickets, status, 0);
     replica.reads = [];
-    replica.readsConfirmed = [];
+    replica.readsConfirmed = noReads;
     this.#asking.delete(replica);
     this.refuseArrived(replica, status, 0);
   }
@@ -128,7 +128,7 @@ export class ReadDesk {
       return;
     }
     const confirmed = replica.readsConfirmed;
-    replica.readsConfirmed = [];
+    replica.readsConfirmed = noReads;
     for (const wait of confirmed) this.#refuse(wait.tickets, notLeader, replica.core.leader);
     this.voidRounds(replica);
   }
@@ -140,4 +140,10 @@ export class ReadDesk {
   #refuse(tickets: readonly number[], status: number, leader: number): void {
     for (const ticket of tickets) this.#completions.add(ticket, status, leader, 0, null);
   }
+}
+
+/** These reads are answered once their index is applied. */
+function awaitApplied(replica: Replica, wait: ReadWait): void {
+  if (replica.readsConfirmed === noReads) replica.readsConfirmed = [wait];
+  else replica.readsConfirmed.push(wait);
 }

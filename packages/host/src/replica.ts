@@ -16,6 +16,10 @@ export interface ReadWait {
   readonly tickets: number[];
 }
 
+/** In place of a list of its own where nobody waits: what every commit looks at is then the same memory for all replicas. */
+export const noReads: ReadWait[] = [];
+Object.freeze(noReads);
+
 /** In place of the state machine of a replica that was removed. */
 export const noMachine: StateMachine = { apply(): void {} };
 
@@ -47,7 +51,7 @@ export class Replica implements WheelItem {
   /** Replaced by one that does nothing when the replica has ended for good. */
   stateMachine: StateMachine;
   /** Reads that wait for an index to be applied. */
-  readsConfirmed: ReadWait[] = [];
+  readsConfirmed: ReadWait[] = noReads;
   /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
   queuedAppends = 0;
   /** A proposeMany was cut after a part was laid in this term; the rest may only follow in the same one. 0 = none. */

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { RaftGroup, ReadConsistency } from '../src/index.ts';
 import { CompletionBatch, statusOf } from '../src/port.ts';
 import { ReadDesk } from '../src/read-desk.ts';
-import type { Replica } from '../src/replica.ts';
+import { noReads, type Replica } from '../src/replica.ts';
 import { type CountingMachine, Outcome, SimHosts } from './sim-hosts.ts';
 
 const bytes = new Uint8Array(8);
@@ -94,7 +94,7 @@ describe('a read that a follower was given an index for', () => {
     const desk = new ReadDesk(completions, clock, () => {});
     const core = { role: 'follower', leader: 2 };
     const replica = {
-      ...{ core, appliedIndex: 3, reads: [], readsConfirmed: [], readsArrived: [7] },
+      ...{ core, appliedIndex: 3, reads: [], readsConfirmed: noReads, readsArrived: [7] },
       ...{ leaseReads: null, followerReads: null },
     } as unknown as Replica;
     desk.join(replica, 1);
