@@ -72,6 +72,10 @@ export async function run(
 ): Promise<number> {
   const world = context.world ?? createNodeWorld();
   try {
+    if (argv.includes('--help') || argv.includes('-h')) {
+      out.line(usage);
+      return exitCodes.clean;
+    }
     const options = parseOptions(argv);
     const paths = options.arguments;
     let total = -1;

@@ -132,6 +132,14 @@ describe('wal-inspect', () => {
     expect((await inspect('explain', copy)).text).toContain('verdict  torn');
   });
 
+  it('shows what it can do where it is asked, as its answer', async () => {
+    for (const words of [['--help'], ['verify', '-h']]) {
+      const { code, text, errors } = await inspect(...words);
+      expect([code, errors]).toEqual([0, '']);
+      expect(text).toContain('verify DIR');
+    }
+  });
+
   it('answers usage, unreadable and unknown versions with codes of their own', async () => {
     expect((await inspect()).code).toBe(1);
     expect((await inspect('verify')).errors).toContain('needs a directory');
