@@ -1,7 +1,7 @@
 // Measures this engine and another by turns, on one machine and within one run, and prints medians and their ratio: on a
 // machine that others use too, nothing else is worth anything.
 //
-//   node bench/peers/compare.mjs [--suite log] [--rows 5x10x1024,48x1x128,1000x1x128] [--mode strict|overlapped]
+//   node bench/peers/compare.mjs [--suite log|cluster] [--rows 5x10x1024,48x1x128,1000x1x128] [--mode strict|overlapped]
 //                                [--turns 5] [--seconds 2] [--warmup 1] [--dir DIR] [--json FILE]
 //
 // Ours must be built (npm run build); the other's harness is built here, with its own tool. Every side starts anew, in
@@ -27,6 +27,7 @@ import { parseArgs } from 'node:util';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const bench = join(here, '..', 'dist', 'main.js');
+const dragonboat = join(here, 'dragonboat', 'bin', 'dragonboat-bench');
 const raftEngine = join(here, 'raft-engine', 'target', 'release', 'raft-engine-bench');
 
 /** @type {Readonly<Record<string, Comparison>>} */
@@ -47,6 +48,16 @@ const comparisons = {
             { name: 'raft-engine, one writer', theirs: true, run: theirLog('1', 'off') },
             { name: 'raft-engine, two writers', theirs: true, run: theirLog('2', 'off') },
           ]),
+    ],
+  },
+  cluster: {
+    unit: 'writes/s',
+    rows: '48x128',
+    prepare: () => void run('go', ['build', '-o', dragonboat, '.'], join(here, 'dragonboat')),
+    sides: () => [
+      { name: 'flotilla', theirs: false, run: ourCluster },
+      { name: 'dragonboat, tan, 1 worker', theirs: true, run: theirCluster('tan', '1') },
+      { name: 'dragonboat, pebble, 2 workers', theirs: true, run: theirCluster('pebble', '2') },
     ],
   },
 };
@@ -172,6 +183,36 @@ function theirLog(writers, compression) {
     const how = ['--writers', writers, '--compression', compression];
     const words = ['--part', row, ...how, '--seconds', seconds, '--warmup', warmup, '--dir', dir];
     const { batchesPerSecond: rate, p50Ms, p99Ms } = JSON.parse(run(raftEngine, words));
+    return figuresOf({ rate, p50Ms, p99Ms });
+  };
+}
+
+/** A row is GROUPSxBYTES, with 4,096 writes awaited at any time. @type {Side['run']} */
+function ourCluster(row, { seconds, warmup, dir }) {
+  const [groups = '', payload = ''] = row.split('x');
+  const shape = ['--groups', groups, '--payload', payload, '--inflight', '4096'];
+  const words = ['cluster', ...shape, '--seconds', seconds, '--warmup', warmup, '--dir', dir];
+  const [result] = JSON.parse(run(process.execPath, [bench, ...words, '--json', '-'])).results;
+  const { value: rate, p50Ms, p99Ms } = result;
+  return figuresOf({ rate, p50Ms, p99Ms });
+}
+
+/**
+ * @param {'tan' | 'pebble'} store
+ * @param {string} engines
+ * @returns {Side['run']}
+ */
+function theirCluster(store, engines) {
+  return (row, { seconds, warmup, dir }) => {
+    const [shards, payload] = row.split('x');
+    const shape = [`--shards=${shards}`, `--payload=${payload}`, '--inflight=4096'];
+    const own = [`--store=${store}`, `--engines=${engines}`];
+    const how = [`--seconds=${seconds}`, `--warmup=${warmup}`, `--dir=${dir}`];
+    const {
+      writesPerSecond: rate,
+      p50Ms,
+      p99Ms,
+    } = JSON.parse(run(dragonboat, [...shape, ...how, ...own]));
     return figuresOf({ rate, p50Ms, p99Ms });
   };
 }
