@@ -6,7 +6,7 @@
 import { type Clock, errorWithoutStack, FlotillaError, type Timer } from '@flotilla/io';
 import type { CallOptions, WriteManyResult, WriteResult } from './api.ts';
 import { type MembershipResult, membershipProblems } from './membership.ts';
-import { type CompletionBatch, codeOfStatus, statusOk } from './port.ts';
+import { type CompletionBatch, codeOfStatus, noTicket, statusOk } from './port.ts';
 
 type Settle = (value: never) => void;
 type Fail = (error: FlotillaError) => void;
@@ -43,6 +43,15 @@ export class CallTable {
   readonly #groupBytes: number[] = [];
   pendingBytes = 0;
   pendingCalls = 0;
+  /** Of the call that begin() opened last. */
+  ticket: number = noTicket;
+  #settle: Settle = nothing;
+  #fail: Fail = nothing;
+  /** One for all calls: a function for each would be one more to make and to collect. */
+  readonly #executor = (settle: Settle, fail: Fail): void => {
+    this.#settle = settle;
+    this.#fail = fail;
+  };
 
   constructor(clock: Clock, pendingBytesMax: number, groupPendingBytesMax: number) {
     this.#clock = clock;
@@ -60,18 +69,13 @@ export class CallTable {
     );
   }
 
-  open(
-    shape: number,
-    group: number,
-    bytes: number,
-    count: number,
-    settle: Settle,
-    fail: Fail,
-  ): number {
+  /** Opens a call of `count` commands of `bytes` bytes in all: answers its promise, and its ticket in `ticket`. */
+  begin<T>(shape: number, group: number, bytes: number, count: number): Promise<T> {
+    const promise = new Promise<T>(this.#executor);
     const ticket = this.#free.pop() ?? this.#settles.length;
     const charged = bytes + count * bytesPerCall;
-    this.#settles[ticket] = settle;
-    this.#fails[ticket] = fail;
+    this.#settles[ticket] = this.#settle;
+    this.#fails[ticket] = this.#fail;
     this.#shapes[ticket] = shape;
     this.#bytes[ticket] = charged;
     this.#groups[ticket] = group;
@@ -79,7 +83,8 @@ export class CallTable {
     this.#groupBytes[group] = (this.#groupBytes[group] ?? 0) + charged;
     this.pendingBytes += charged;
     this.pendingCalls++;
-    return ticket;
+    this.ticket = ticket;
+    return promise;
   }
 
   /** Ends the wait for `ticket`, not the call, when the limit passes or the signal fires. */

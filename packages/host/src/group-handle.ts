@@ -108,19 +108,11 @@ export class GroupHandle implements RaftGroup {
   propose(command: Uint8Array, options?: CallOptions): Promise<WriteResult> {
     const refusal = this.#refusal(command.length, command.length, 1);
     if (refusal !== null) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      const ticket = this.#calls.open(
-        callShapes.write,
-        this.#number,
-        command.length,
-        1,
-        resolve,
-        reject,
-      );
-      this.#port.open.addBytes(submissionKinds.propose, this.#number, ticket, command);
-      this.#port.wake();
-      if (options !== undefined) this.#limit(ticket, options);
-    });
+    const call = this.#calls.begin<WriteResult>(callShapes.write, this.#number, command.length, 1);
+    const { ticket } = this.#calls;
+    this.#port.open.addBytes(submissionKinds.propose, this.#number, ticket, command);
+    this.#made(ticket, options);
+    return call;
   }
 
   proposeMany(commands: readonly Uint8Array[], options?: CallOptions): Promise<WriteManyResult> {
@@ -134,24 +126,21 @@ export class GroupHandle implements RaftGroup {
     if (last < 0) return Promise.reject(new RangeError('proposeMany takes at least one command'));
     const refusal = this.#refusal(bytesMax, bytes, commands.length);
     if (refusal !== null) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      const ticket = this.#calls.open(
-        callShapes.writeMany,
-        this.#number,
-        bytes,
-        commands.length,
-        resolve,
-        reject,
-      );
-      const batch = this.#port.open;
-      for (let i = 0; i < last; i++) {
-        const command = commands[i] as Uint8Array;
-        batch.addBytes(submissionKinds.proposePart, this.#number, noTicket, command);
-      }
-      batch.addBytes(submissionKinds.propose, this.#number, ticket, commands[last] as Uint8Array);
-      this.#port.wake();
-      if (options !== undefined) this.#limit(ticket, options);
-    });
+    const call = this.#calls.begin<WriteManyResult>(
+      callShapes.writeMany,
+      this.#number,
+      bytes,
+      commands.length,
+    );
+    const { ticket } = this.#calls;
+    const batch = this.#port.open;
+    for (let i = 0; i < last; i++) {
+      const command = commands[i] as Uint8Array;
+      batch.addBytes(submissionKinds.proposePart, this.#number, noTicket, command);
+    }
+    batch.addBytes(submissionKinds.propose, this.#number, ticket, commands[last] as Uint8Array);
+    this.#made(ticket, options);
+    return call;
   }
 
   read(options?: ReadOptions): Promise<number> {
@@ -187,19 +176,16 @@ export class GroupHandle implements RaftGroup {
     }
     const refusal = this.#refusal(0, bytes.length, 1);
     if (refusal !== null) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      const ticket = this.#calls.open(
-        callShapes.membership,
-        this.#number,
-        bytes.length,
-        1,
-        resolve,
-        reject,
-      );
-      this.#port.open.addBytes(submissionKinds.configure, this.#number, ticket, bytes);
-      this.#port.wake();
-      if (options !== undefined) this.#limit(ticket, options);
-    });
+    const call = this.#calls.begin<MembershipResult>(
+      callShapes.membership,
+      this.#number,
+      bytes.length,
+      1,
+    );
+    const { ticket } = this.#calls;
+    this.#port.open.addBytes(submissionKinds.configure, this.#number, ticket, bytes);
+    this.#made(ticket, options);
+    return call;
   }
 
   campaign(options?: { readonly preVote?: boolean }): Promise<void> {
@@ -214,26 +200,27 @@ export class GroupHandle implements RaftGroup {
     }
     const refusal = this.#refusal(0, 0, 1);
     if (refusal !== null) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      const ticket = this.#calls.open(callShapes.command, this.#number, 0, 1, resolve, reject);
-      this.#port.open.addAbout(submissionKinds.transfer, this.#number, ticket, nodeId);
-      this.#port.wake();
-    });
+    const call = this.#calls.begin<void>(callShapes.command, this.#number, 0, 1);
+    const { ticket } = this.#calls;
+    this.#port.open.addAbout(submissionKinds.transfer, this.#number, ticket, nodeId);
+    this.#made(ticket);
+    return call;
   }
 
   #call<T>(shape: number, kind: number, options?: CallOptions): Promise<T> {
     const refusal = this.#refusal(0, 0, 1);
     if (refusal !== null) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      const ticket = this.#calls.open(shape, this.#number, 0, 1, resolve, reject);
-      this.#port.open.add(kind, this.#number, ticket);
-      this.#port.wake();
-      if (options !== undefined) this.#limit(ticket, options);
-    });
+    const call = this.#calls.begin<T>(shape, this.#number, 0, 1);
+    const { ticket } = this.#calls;
+    this.#port.open.add(kind, this.#number, ticket);
+    this.#made(ticket, options);
+    return call;
   }
 
-  #limit(ticket: number, options: CallOptions): void {
-    if (options.timeoutMs !== undefined || options.signal !== undefined) {
+  /** The call stands in the port's open batch. */
+  #made(ticket: number, options?: CallOptions): void {
+    this.#port.wake();
+    if (options?.timeoutMs !== undefined || options?.signal !== undefined) {
       this.#calls.limit(ticket, options);
     }
   }
