@@ -116,6 +116,8 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #replicas: readonly Replica[] = this.#table.all;
   readonly #links: PeerLink[] = [];
   readonly #linkByNode = new Map<number, PeerLink>();
+  /** Leaders that were deposed since the last turn, whose callers wait for what is not committed. */
+  readonly #deposed: Replica[] = [];
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
   readonly #positionWaits: PositionWaits = new PositionWaits();
   #nowMs = 0;
@@ -321,6 +323,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#step(replica, this.#tick);
       return replica.isEnded ? Infinity : replica.core.deadlineMs;
     });
+    this.#giveUpDeposed();
     this.#desk.take();
     for (const link of this.#links) if (link.hasWork) link.flush(this.#scratch);
     this.#live.flush();
@@ -407,8 +410,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       wal.layHardState(replica.slot, out.term, vote, out.commit);
       this.#persist.note(replica);
     }
-    if (out.truncateFrom > 0 && out.truncateFrom !== out.appendFirst) {
-      wal.layTruncate(replica.slot, out.truncateFrom);
+    if (out.truncateFrom > 0) {
+      // What stood there will never be applied: another leader's entries take its place.
+      this.#failWaits(replica, outcomeUnknown, out.truncateFrom - 1);
+      if (out.truncateFrom !== out.appendFirst) wal.layTruncate(replica.slot, out.truncateFrom);
     }
     if (out.appendFirst > 0) {
       if (core.role !== 'leader') {
@@ -432,7 +437,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (kind === 'configure') {
       this.#members.desk.stepped(replica, out.proposedFirst, out.refusal);
     }
-    if (out.stateChanged) this.#stateChanged(replica, out.truncateFrom);
+    if (out.stateChanged) this.#stateChanged(replica);
     if (out.logReverted)
       throw new Error('its leader finds that it lost entries it had acknowledged');
     if (out.committedTo > 0) {
@@ -488,20 +493,32 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     link.addNew(replica, message, sharedAt);
   }
 
-  #stateChanged(replica: Replica, truncateFrom: number): void {
+  #stateChanged(replica: Replica): void {
     const isLeader = replica.core.role === 'leader';
     if (isLeader && !replica.wasLeader) this.counters.elections++;
     if (!isLeader && replica.wasLeader) {
       this.counters.leadershipsLost++;
-      // What is committed will be applied here, and then its callers have their results: nothing about it is unknown.
-      // Unless one step both lost the leadership and replaced entries: what the commit index covers may be another's.
-      const { commitIndex } = replica.core;
-      const own = truncateFrom > 0 ? Math.min(commitIndex, truncateFrom - 1) : commitIndex;
-      this.#failWaits(replica, outcomeUnknown, own);
+      if (replica.hasWaits) {
+        this.#deposed.push(replica);
+        this.wake();
+      }
     }
     replica.wasLeader = isLeader;
     this.#transfers.stateChanged(replica);
     this.#showState(replica);
+  }
+
+  /**
+   * What is committed by now will be applied here, and then its callers have their results: nothing about it is unknown.
+   * That is asked for in the turn and not in the step that lost the leadership, for the next leader's word on it may stand
+   * in the frame behind.
+   */
+  #giveUpDeposed(): void {
+    if (this.#deposed.length === 0) return;
+    for (const replica of this.#deposed) {
+      if (!replica.isEnded) this.#failWaits(replica, outcomeUnknown, replica.core.commitIndex);
+    }
+    this.#deposed.length = 0;
   }
 
   #showState(replica: Replica): void {
