@@ -33,18 +33,13 @@ import { Inbox } from './inbox.ts';
 import { IncomingAppend } from './incoming-append.ts';
 import { LeaseGuard } from './lease-guard.ts';
 import { LiveFrames } from './live-frames.ts';
+import { LostWaits } from './lost-waits.ts';
 import { Members, progressOf } from './members.ts';
 import { membershipOf, nodeIdsOf } from './membership.ts';
 import { EngineCounters } from './metrics.ts';
 import { PeerLink, type PeerLinkEvents } from './peer-link.ts';
 import { type PersistedEvent, PersistQueue } from './persist-queue.ts';
-import {
-  CompletionBatch,
-  type EnginePort,
-  noTicket,
-  type SubmissionBatch,
-  statusOf,
-} from './port.ts';
+import { CompletionBatch, type EnginePort, type SubmissionBatch, statusOf } from './port.ts';
 import { type PositionDone, PositionWaits } from './position-waits.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
@@ -58,7 +53,6 @@ import { TransferDesk } from './transfer-desk.ts';
 /** Each host says something on each connection this often. */
 const beatMs = 1000;
 
-const outcomeUnknown = statusOf('OUTCOME_UNKNOWN');
 const closed = statusOf('CLOSED');
 const groupFatal = statusOf('GROUP_FATAL');
 const walPoisoned = statusOf('WAL_POISONED');
@@ -99,6 +93,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #completions: CompletionBatch = new CompletionBatch();
   readonly #reads: ReadDesk;
   readonly #transfers: TransferDesk = new TransferDesk(this.#completions);
+  readonly #lostWaits: LostWaits;
   readonly #stepper: Stepper;
   readonly #members: Members;
   readonly #leases: LeaseGuard;
@@ -116,8 +111,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   readonly #replicas: readonly Replica[] = this.#table.all;
   readonly #links: PeerLink[] = [];
   readonly #linkByNode = new Map<number, PeerLink>();
-  /** Leaders that were deposed since the last turn, whose callers wait for what is not committed. */
-  readonly #deposed: Replica[] = [];
   #laneChanges: { readonly nodeId: number; readonly isUp: boolean }[] = [];
   readonly #positionWaits: PositionWaits = new PositionWaits();
   #nowMs = 0;
@@ -145,6 +138,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     this.#wheel = new TimerWheel(options.clock, () => this.wake());
     this.#reads = new ReadDesk(this.#completions, options.clock, () => this.wake());
     this.#leases = new LeaseGuard(options.clock);
+    this.#lostWaits = new LostWaits(this.#completions, this.counters, () => this.wake());
     this.#stepper = {
       step: (replica, event) => this.#step(replica, event),
       proposed: (replica, count, bytes) => this.#proposedSteadily(replica, count, bytes),
@@ -323,7 +317,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
       this.#step(replica, this.#tick);
       return replica.isEnded ? Infinity : replica.core.deadlineMs;
     });
-    this.#giveUpDeposed();
+    this.#lostWaits.giveUpDeposed();
     this.#desk.take();
     for (const link of this.#links) if (link.hasWork) link.flush(this.#scratch);
     this.#live.flush();
@@ -412,7 +406,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     }
     if (out.truncateFrom > 0) {
       // What stood there will never be applied: another leader's entries take its place.
-      this.#failWaits(replica, outcomeUnknown, out.truncateFrom - 1);
+      this.#lostWaits.end(replica, out.truncateFrom - 1);
       if (out.truncateFrom !== out.appendFirst) wal.layTruncate(replica.slot, out.truncateFrom);
     }
     if (out.appendFirst > 0) {
@@ -498,27 +492,11 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (isLeader && !replica.wasLeader) this.counters.elections++;
     if (!isLeader && replica.wasLeader) {
       this.counters.leadershipsLost++;
-      if (replica.hasWaits) {
-        this.#deposed.push(replica);
-        this.wake();
-      }
+      this.#lostWaits.deposed(replica);
     }
     replica.wasLeader = isLeader;
     this.#transfers.stateChanged(replica);
     this.#showState(replica);
-  }
-
-  /**
-   * What is committed by now will be applied here, and then its callers have their results: nothing about it is unknown.
-   * That is asked for in the turn and not in the step that lost the leadership, for the next leader's word on it may stand
-   * in the frame behind.
-   */
-  #giveUpDeposed(): void {
-    if (this.#deposed.length === 0) return;
-    for (const replica of this.#deposed) {
-      if (!replica.isEnded) this.#failWaits(replica, outcomeUnknown, replica.core.commitIndex);
-    }
-    this.#deposed.length = 0;
   }
 
   #showState(replica: Replica): void {
@@ -680,7 +658,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   #endReplica(replica: Replica, status: number): void {
-    this.#failWaits(replica, outcomeUnknown, 0);
+    this.#lostWaits.end(replica, 0);
     this.#reads.refuseAll(replica, status);
     this.#transfers.refuse(replica, status);
     this.#members.desk.refuse(replica, status);
@@ -688,20 +666,6 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     replica.endStatus = status;
     replica.core.reclaim();
     this.#wheel.remove(replica);
-    this.wake();
-  }
-
-  /** Ends the waits for entries above `above`. */
-  #failWaits(replica: Replica, status: number, above: number): void {
-    const kept = Math.max(0, above + 1 - replica.waitsFirst);
-    const from = Math.min(replica.waitsAt + kept, replica.waitsEnd);
-    for (let i = from; i < replica.waitsEnd; i++) {
-      const ticket = replica.waits[i] as number;
-      if (ticket === noTicket) continue;
-      this.counters.outcomesUnknown++;
-      this.#completions.add(ticket, status, 0, 0, null);
-    }
-    replica.cutWaits(from);
     this.wake();
   }
 
