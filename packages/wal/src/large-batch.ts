@@ -9,6 +9,7 @@ import {
   blockBytesAt,
   blockBytesMax,
   blockCount,
+  blockFirstIndex,
   blockHeaderBytes,
   blockTableSlotBytes,
   blockTerm,
@@ -21,7 +22,6 @@ import {
   recordTypes,
   storedLenOf,
   u32At,
-  u64At,
 } from '@flotilla/codec';
 import type { Disk, File, IoError } from '@flotilla/io';
 import { checkRecords } from './check-records.ts';
@@ -223,7 +223,7 @@ export function readLargeBatch(
   sum(0);
 }
 
-/** What is wrong with the head of a record of one large entry, its checksum aside, or null. */
+/** What is wrong with the head of a record of one large entry, its checksum aside, or null: as check-records.ts says it. */
 export function largeBlockFault(bytes: Uint8Array, at: number, recLen: number): BatchFault | null {
   const block = at + recordHeadBytes;
   if (((bytes[at + 1] as number) & ~entriesFlagRewrite) !== 0) {
@@ -231,15 +231,19 @@ export function largeBlockFault(bytes: Uint8Array, at: number, recLen: number): 
   }
   const blockBytes = blockBytesAt(bytes, block);
   if (blockBytes > recLen - recordHeadBytes) return format('its block is broken (short)');
-  if (blockCount(bytes, block) !== 1) {
-    return format(`a block of several entries with ${blockBytes} bytes`);
+  const count = blockCount(bytes, block);
+  const term = blockTerm(bytes, block);
+  const hasTable = count > 0 && blockHeaderBytes + blockTableSlotBytes * count <= blockBytes;
+  if (!hasTable || blockFirstIndex(bytes, block) < 1 || term < 0) {
+    return format('its block is broken (shape)');
   }
   const stored = storedLenOf(u32At(bytes, block + blockHeaderBytes));
-  const isSound =
-    u64At(bytes, block) >= 1 && blockHeaderBytes + blockTableSlotBytes + stored === blockBytes;
-  if (!isSound) return format('its block is broken (shape)');
-  if (blockTerm(bytes, block) < 1) return format('entries of term 0');
-  return entriesRecordBytes(blockBytes) === recLen ? null : format('its length is not its block’s');
+  if (count === 1 && blockHeaderBytes + blockTableSlotBytes + stored !== blockBytes) {
+    return format('its block is broken (shape)');
+  }
+  if (term < 1) return format('entries of term 0');
+  if (entriesRecordBytes(blockBytes) !== recLen) return format('its length is not its block’s');
+  return count === 1 ? null : format(`a block of several entries with ${blockBytes} bytes`);
 }
 
 /** Records of entries longer than this are verified piece by piece. */

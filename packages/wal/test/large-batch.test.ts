@@ -1,0 +1,79 @@
+import {
+  blockBytesOf,
+  blockHeaderBytes,
+  crc32,
+  putRecordHead,
+  putU32,
+  recordHeadBytes,
+  recordTypes,
+  tableSlot,
+} from '@flotilla/codec';
+import { describe, expect, it } from 'vitest';
+import { checkRecords } from '../src/check-records.ts';
+import { largeBlockFault } from '../src/large-batch.ts';
+import { entriesRecordBytes } from '../src/records.ts';
+
+const payloadBytes = 20;
+const unsafeHigh = 0x20_0000;
+
+interface Numbers {
+  readonly first: readonly [low: number, high: number];
+  readonly term: readonly [low: number, high: number];
+  readonly count: number;
+  /** Of the first entry, by its table slot. */
+  readonly stored: number;
+  /** Bytes that the record is longer than its block needs. */
+  readonly slack: number;
+}
+
+/** A record with these numbers under a right CRC. */
+function recordOf({ first, term, count, stored, slack }: Numbers): Uint8Array {
+  const blockBytes = blockBytesOf(1, payloadBytes);
+  const recLen = entriesRecordBytes(blockBytes) + slack;
+  const bytes = new Uint8Array(recLen);
+  const head = { type: recordTypes.entries, flags: 0, generationLow: 1, recLen, groupId: 10 };
+  putRecordHead(bytes, 0, head);
+  const block = recordHeadBytes;
+  const words = [...first, ...term, count, blockBytes];
+  words.forEach((word, i) => {
+    putU32(bytes, block + 4 * i, word);
+  });
+  putU32(bytes, block + blockHeaderBytes, tableSlot(stored, 0, 0));
+  const crc = crc32(bytes, block - 8, block + 24);
+  putU32(bytes, block + 24, crc32(bytes, block + 28, block + blockBytes, crc));
+  return bytes;
+}
+
+describe('a record whose block is verified piece by piece', () => {
+  it('is refused in the words in which one is that is held whole, whichever of its numbers cannot be', () => {
+    const said = new Set<string>();
+    const numbers = [
+      [0, 0],
+      [1, 0],
+      [7, 1],
+      [0, unsafeHigh],
+      [0xffff_ffff, 0xffff_ffff],
+    ] as const;
+    for (const first of numbers) {
+      for (const term of numbers) {
+        for (const count of [0, 1, 7, 0xffff_ffff]) {
+          for (const stored of [payloadBytes - 1, payloadBytes, payloadBytes + 1]) {
+            for (const slack of [0, 8]) {
+              const record = recordOf({ first, term, count, stored, slack });
+              const whole = checkRecords(record, 0, record.length, 1)?.summary ?? 'sound';
+              const inPieces = largeBlockFault(record, 0, record.length)?.summary ?? 'sound';
+              expect(whole.endsWith(inPieces), `${whole} | ${inPieces}`).toBe(true);
+              said.add(inPieces);
+            }
+          }
+        }
+      }
+    }
+    expect([...said].sort()).toEqual([
+      'entries of term 0',
+      'its block is broken (shape)',
+      'its length is not its block’s',
+      'sound',
+    ]);
+  });
+});
