@@ -179,8 +179,8 @@ export function readLargeBatch(
         take({ ...part, before: offset - bodyAt, isCut: false }, 1);
       });
     }
-    const fault = largeBlockFault(bytes, at, recLen);
-    if (fault !== null) return refuse(named(fault, head));
+    const { before, after } = largeBlockFaults(bytes, at, recLen);
+    if (before !== null) return refuse(named(before, head));
     const stored = u32At(bytes, block + 24);
     const from = offset;
     const to = from + recordHeadBytes + blockBytesAt(bytes, block);
@@ -190,6 +190,7 @@ export function readLargeBatch(
       if (offset === to) {
         offset = from;
         if (crc !== stored) return refuse(named(format('its block is broken (crc)'), head));
+        if (after !== null) return refuse(named(after, head));
         records++;
         offset += recLen;
         return next();
@@ -223,27 +224,41 @@ export function readLargeBatch(
   sum(0);
 }
 
-/** What is wrong with the head of a record of one large entry, its checksum aside, or null: as check-records.ts says it. */
-export function largeBlockFault(bytes: Uint8Array, at: number, recLen: number): BatchFault | null {
+/**
+ * What is wrong with the head of a record of one large entry, in the order and the words of check-records.ts: `before` its
+ * checksum is computed, and `after` it was found right.
+ */
+export function largeBlockFaults(
+  bytes: Uint8Array,
+  at: number,
+  recLen: number,
+): { readonly before: BatchFault | null; readonly after: BatchFault | null } {
   const block = at + recordHeadBytes;
-  if (((bytes[at + 1] as number) & ~entriesFlagRewrite) !== 0) {
-    return { fault: 'version', summary: `unknown flags ${bytes[at + 1]}` };
+  const flags = bytes[at + 1] as number;
+  if ((flags & ~entriesFlagRewrite) !== 0) {
+    return { before: { fault: 'version', summary: `unknown flags ${flags}` }, after: null };
   }
+  const shape = format('its block is broken (shape)');
   const blockBytes = blockBytesAt(bytes, block);
-  if (blockBytes > recLen - recordHeadBytes) return format('its block is broken (short)');
+  if (blockBytes > recLen - recordHeadBytes) {
+    return { before: format('its block is broken (short)'), after: null };
+  }
   const count = blockCount(bytes, block);
+  const tableEnd = blockHeaderBytes + blockTableSlotBytes * count;
+  if (count === 0 || tableEnd > blockBytes) return { before: shape, after: null };
   const term = blockTerm(bytes, block);
-  const hasTable = count > 0 && blockHeaderBytes + blockTableSlotBytes * count <= blockBytes;
-  if (!hasTable || blockFirstIndex(bytes, block) < 1 || term < 0) {
-    return format('its block is broken (shape)');
-  }
   const stored = storedLenOf(u32At(bytes, block + blockHeaderBytes));
-  if (count === 1 && blockHeaderBytes + blockTableSlotBytes + stored !== blockBytes) {
-    return format('its block is broken (shape)');
-  }
-  if (term < 1) return format('entries of term 0');
-  if (entriesRecordBytes(blockBytes) !== recLen) return format('its length is not its block’s');
-  return count === 1 ? null : format(`a block of several entries with ${blockBytes} bytes`);
+  const isShaped =
+    blockFirstIndex(bytes, block) >= 1 &&
+    term >= 0 &&
+    (count > 1 || tableEnd + stored === blockBytes);
+  let after: BatchFault | null = null;
+  if (!isShaped) after = shape;
+  else if (term < 1) after = format('entries of term 0');
+  else if (entriesRecordBytes(blockBytes) !== recLen)
+    after = format('its length is not its block’s');
+  else if (count > 1) after = format(`a block of several entries with ${blockBytes} bytes`);
+  return { before: null, after };
 }
 
 /** Records of entries longer than this are verified piece by piece. */
@@ -269,8 +284,8 @@ export function readLargeRecord(
     const head = recordHeadAt(bytes, 0, recLen);
     if (head === null || head.type !== recordTypes.entries || head.recLen !== recLen)
       return answer('no ENTRIES record of this length stands there');
-    const fault = largeBlockFault(bytes, 0, recLen);
-    if (fault !== null) return answer(fault.summary);
+    const { before, after } = largeBlockFaults(bytes, 0, recLen);
+    if (before !== null) return answer(before.summary);
     const block = recordHeadBytes;
     const range = {
       from: offset + block + 28,
@@ -279,7 +294,8 @@ export function readLargeRecord(
     };
     sumOfFile(disk, file, range, (sumError, crc) => {
       if (sumError !== null) return callback(sumError, undefined as never);
-      answer(crc === u32At(bytes, block + 24) ? null : 'its block is broken (crc)');
+      if (crc !== u32At(bytes, block + 24)) return answer('its block is broken (crc)');
+      answer(after === null ? null : after.summary);
     });
   });
 }

@@ -10,7 +10,7 @@ import {
 } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
 import { checkRecords } from '../src/check-records.ts';
-import { largeBlockFault } from '../src/large-batch.ts';
+import { largeBlockFaults } from '../src/large-batch.ts';
 import { entriesRecordBytes } from '../src/records.ts';
 
 const payloadBytes = 20;
@@ -61,9 +61,15 @@ describe('a record whose block is verified piece by piece', () => {
             for (const slack of [0, 8]) {
               const record = recordOf({ first, term, count, stored, slack });
               const whole = checkRecords(record, 0, record.length, 1)?.summary ?? 'sound';
-              const inPieces = largeBlockFault(record, 0, record.length)?.summary ?? 'sound';
+              const { before, after } = largeBlockFaults(record, 0, record.length);
+              const inPieces = before?.summary ?? after?.summary ?? 'sound';
               expect(whole.endsWith(inPieces), `${whole} | ${inPieces}`).toBe(true);
               said.add(inPieces);
+              // With a wrong checksum only what is asked before it may be said.
+              record[recordHeadBytes + 24] = (record[recordHeadBytes + 24] as number) ^ 1;
+              const wrong = checkRecords(record, 0, record.length, 1)?.summary ?? 'sound';
+              const expected = before?.summary ?? 'its block is broken (crc)';
+              expect(wrong.endsWith(expected), `${wrong} | ${expected}`).toBe(true);
             }
           }
         }
