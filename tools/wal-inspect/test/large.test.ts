@@ -115,17 +115,22 @@ describe('a batch too large to be held at once', () => {
     const recordAt: number[] = [];
     for (let at = body; recordAt.length < 1181; at += bytes.readUInt32LE(at + 4)) recordAt.push(at);
     const large = recordAt.find((at) => bytes.readUInt32LE(at + 4) > 20 * mib) as number;
-    const cases = [
+    const cases: { at: number; block?: number; says: string }[] = [
       // A small record, the large one's shape, its payload, and one behind it.
       { at: (recordAt[500] as number) + 52, says: 'record 500 at +' },
-      { at: large + 16 + 16, says: 'a block of several entries with' },
+      { at: large + 16 + 16, block: large + 16, says: 'a block of several entries with' },
       { at: large + 11 * mib, says: 'its block is broken (crc)' },
       { at: (recordAt[1150] as number) + 50_000, says: 'record 1150 at +' },
       { at: (recordAt[1100] as number) + 4, says: 'record' },
     ];
-    for (const { at, says } of cases) {
+    for (const { at, block, says } of cases) {
       const forged = Buffer.from(bytes);
       forged[at] = (forged[at] as number) ^ 0x10;
+      if (block !== undefined) {
+        const head = crc32(forged, block - 8, block + 24);
+        const end = block + forged.readUInt32LE(block + 20);
+        putU32(forged, block + 24, crc32(forged, block + 28, end, head));
+      }
       putU32(forged, header + 52, crc32(forged, body, header + length));
       putU32(forged, header + 60, crc32(forged, header, header + 60));
       fs.writeFileSync(file, forged);
