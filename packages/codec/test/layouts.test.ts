@@ -151,6 +151,39 @@ describe('the entry block', () => {
     }
   });
 
+  it('of several entries is judged alike by bytes and by words, wherever it begins, when its numbers cannot be under a sound CRC', () => {
+    const { command, blank, config } = entryTypes;
+    const judge = (
+      firstIndex: number,
+      lengths: readonly [number, number],
+      types: readonly [number, number],
+    ): string => {
+      const verdicts = [0, 1, 2, 3, 4].map((shift) => {
+        const bytes = new Uint8Array(80);
+        const at = recordHeadBytes + shift;
+        putU64(bytes, at - 8, 9);
+        for (const i of [0, 1] as const) {
+          putU32(bytes, at + blockHeaderBytes + 4 * i, tableSlot(lengths[i], 0, types[i]));
+        }
+        const head = { firstIndex, term: 3, count: 2, blockBytes: blockBytesOf(2, 5) };
+        sealBlockInRecord(bytes, at, head);
+        const verdict = verifyBlockInRecord(bytes, at, 80);
+        const byWords = verifyBlockInRecord(bytes, at, 80, wordsOf(bytes));
+        expect(byWords, `${shift} bytes on`).toBe(verdict);
+        return verdict;
+      });
+      expect(new Set(verdicts).size).toBe(1);
+      return verdicts[0] as string;
+    };
+    expect(judge(7, [2, 3], [command, blank])).toBe('ok');
+    expect(judge(Number.MAX_SAFE_INTEGER - 1, [2, 3], [command, command])).toBe('ok');
+    expect(judge(0, [2, 3], [command, command])).toBe('shape');
+    expect(judge(7, [2, 4], [command, command])).toBe('shape');
+    expect(judge(7, [1, 3], [command, command])).toBe('shape');
+    expect(judge(7, [2, 3], [config, command])).toBe('shape');
+    expect(judge(7, [2, 3], [command, config])).toBe('shape');
+  });
+
   it('is refused by its numbers before its CRC is read: no room, no entries, a table beyond its end', () => {
     const cut = entriesRecord();
     expect(verifyBlockInRecord(cut, recordHeadBytes, 57)).toBe('short');
