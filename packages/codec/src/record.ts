@@ -47,6 +47,11 @@ export function putRecordHead(bytes: Uint8Array, at: number, head: RecordHead): 
   putU64(bytes, at + 8, head.groupId);
 }
 
+/** Whether a record can have this length where `room` bytes are: not short, aligned, no overrun. */
+function isRecordLength(recLen: number, room: number): boolean {
+  return recLen >= recordHeadBytes && recLen % recordAlignment === 0 && recLen <= room;
+}
+
 /**
  * Bytes of the record at `at`, of memory that is there as words, that must end at or before `end`; 0 where it cannot be
  * one: no room, a length that is short, unaligned or overruns, no word begins at `at`.
@@ -54,9 +59,7 @@ export function putRecordHead(bytes: Uint8Array, at: number, head: RecordHead): 
 export function recordLengthAt(words: Int32Array, at: number, end: number): number {
   if (end - at < recordHeadBytes || (at & 3) !== 0) return 0;
   const recLen = (words[(at >>> 2) + 1] as number) >>> 0;
-  const isLength =
-    recLen >= recordHeadBytes && recLen % recordAlignment === 0 && recLen <= end - at;
-  return isLength ? recLen : 0;
+  return isRecordLength(recLen, end - at) ? recLen : 0;
 }
 
 /**
@@ -66,7 +69,7 @@ export function recordLengthAt(words: Int32Array, at: number, end: number): numb
 export function recordHeadAt(bytes: Uint8Array, at: number, end: number): RecordHead | null {
   if (end - at < recordHeadBytes) return null;
   const recLen = u32At(bytes, at + 4);
-  if (recLen < recordHeadBytes || recLen % recordAlignment !== 0 || recLen > end - at) return null;
+  if (!isRecordLength(recLen, end - at)) return null;
   const groupId = u64At(bytes, at + 8);
   if (groupId < 0) return null;
   return {
