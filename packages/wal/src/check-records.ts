@@ -2,6 +2,7 @@
 // mean together is replay.ts's question.
 
 import {
+  type BlockVerdict,
   blockBytesAt,
   blockBytesMax,
   blockCount,
@@ -36,11 +37,27 @@ import {
 import type { BatchFault } from './scan.ts';
 
 const nothing = { records: 0, bytes: 0 };
-const format = (summary: string): BatchFault => ({ fault: 'format', summary });
-const unknownFlags = (flags: number): BatchFault => ({
+
+// The faults of a record of entries have one wording, whether it is held whole (here) or checked piece by piece
+// (large-batch.ts).
+export const format = (summary: string): BatchFault => ({ fault: 'format', summary });
+export const unknownFlags = (flags: number): BatchFault => ({
   fault: 'version',
   summary: `unknown flags ${flags}`,
 });
+export const brokenBlock = (verdict: Exclude<BlockVerdict, 'ok'>): BatchFault =>
+  format(`its block is broken (${verdict})`);
+
+/** What is wrong with a record of entries whose block, at `block`, is sound in itself; or null. */
+export function entriesFault(bytes: Uint8Array, block: number, recLen: number): BatchFault | null {
+  if (blockTerm(bytes, block) < 1) return format('entries of term 0');
+  const blockBytes = blockBytesAt(bytes, block);
+  if (entriesRecordBytes(blockBytes) !== recLen) return format('its length is not its block’s');
+  if (blockCount(bytes, block) > 1 && blockBytes > blockBytesMax) {
+    return format(`a block of several entries with ${blockBytes} bytes`);
+  }
+  return null;
+}
 
 /**
  * Whether the records from `start` on end exactly at `end`, are `count`, and are each of a shape that can be. `before`:
@@ -80,14 +97,7 @@ function checkRecord(
       if ((flags & ~entriesFlagRewrite) !== 0) return unknownFlags(flags);
       const block = at + recordHeadBytes;
       const verdict = verifyBlockInRecord(bytes, block, at + recLen, words);
-      if (verdict !== 'ok') return format(`its block is broken (${verdict})`);
-      if (blockTerm(bytes, block) < 1) return format('entries of term 0');
-      const blockBytes = blockBytesAt(bytes, block);
-      if (entriesRecordBytes(blockBytes) !== recLen) return format('its length is not its block’s');
-      if (blockCount(bytes, block) > 1 && blockBytes > blockBytesMax) {
-        return format(`a block of several entries with ${blockBytes} bytes`);
-      }
-      return null;
+      return verdict === 'ok' ? entriesFault(bytes, block, recLen) : brokenBlock(verdict);
     }
     case recordTypes.hardState: {
       if (recLen !== hardStateRecordBytes) return format('a wrong length');

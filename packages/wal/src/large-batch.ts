@@ -24,10 +24,9 @@ import {
   u32At,
 } from '@flotilla/codec';
 import type { Disk, File, IoError } from '@flotilla/io';
-import { checkRecords } from './check-records.ts';
+import { brokenBlock, checkRecords, entriesFault, format, unknownFlags } from './check-records.ts';
 import { readFully } from './disk-steps.ts';
 import { batchHeaderBytes } from './format.ts';
-import { entriesRecordBytes } from './records.ts';
 import type { BatchFault } from './scan.ts';
 import type { WindowReader } from './window-reader.ts';
 
@@ -68,7 +67,6 @@ export type LargeEnd =
   | { readonly kind: 'body'; readonly computed: number }
   | { readonly kind: 'fault'; readonly fault: BatchFault };
 
-const format = (summary: string): BatchFault => ({ fault: 'format', summary });
 const shrunk = (): IoError =>
   Object.assign(new Error('it became shorter while it was read'), { code: 'EIO' });
 
@@ -189,7 +187,7 @@ export function readLargeBatch(
     const step = (crc: number): void => {
       if (offset === to) {
         offset = from;
-        if (crc !== stored) return refuse(named(format('its block is broken (crc)'), head));
+        if (crc !== stored) return refuse(named(brokenBlock('crc'), head));
         if (after !== null) return refuse(named(after, head));
         records++;
         offset += recLen;
@@ -226,7 +224,8 @@ export function readLargeBatch(
 
 /**
  * What is wrong with the head of a record of one large entry, in the order and the words of check-records.ts: `before` its
- * checksum is computed, and `after` it was found right.
+ * checksum is computed, and `after` it was found right. The record is longer than any of several entries may be, so that
+ * of their table nothing is asked.
  */
 export function largeBlockFaults(
   bytes: Uint8Array,
@@ -235,29 +234,18 @@ export function largeBlockFaults(
 ): { readonly before: BatchFault | null; readonly after: BatchFault | null } {
   const block = at + recordHeadBytes;
   const flags = bytes[at + 1] as number;
-  if ((flags & ~entriesFlagRewrite) !== 0) {
-    return { before: { fault: 'version', summary: `unknown flags ${flags}` }, after: null };
-  }
-  const shape = format('its block is broken (shape)');
+  if ((flags & ~entriesFlagRewrite) !== 0) return { before: unknownFlags(flags), after: null };
   const blockBytes = blockBytesAt(bytes, block);
-  if (blockBytes > recLen - recordHeadBytes) {
-    return { before: format('its block is broken (short)'), after: null };
-  }
+  if (blockBytes > recLen - recordHeadBytes) return { before: brokenBlock('short'), after: null };
   const count = blockCount(bytes, block);
   const tableEnd = blockHeaderBytes + blockTableSlotBytes * count;
-  if (count === 0 || tableEnd > blockBytes) return { before: shape, after: null };
-  const term = blockTerm(bytes, block);
+  if (count === 0 || tableEnd > blockBytes) return { before: brokenBlock('shape'), after: null };
   const stored = storedLenOf(u32At(bytes, block + blockHeaderBytes));
   const isShaped =
     blockFirstIndex(bytes, block) >= 1 &&
-    term >= 0 &&
+    blockTerm(bytes, block) >= 0 &&
     (count > 1 || tableEnd + stored === blockBytes);
-  let after: BatchFault | null = null;
-  if (!isShaped) after = shape;
-  else if (term < 1) after = format('entries of term 0');
-  else if (entriesRecordBytes(blockBytes) !== recLen)
-    after = format('its length is not its block’s');
-  else if (count > 1) after = format(`a block of several entries with ${blockBytes} bytes`);
+  const after = isShaped ? entriesFault(bytes, block, recLen) : brokenBlock('shape');
   return { before: null, after };
 }
 
@@ -294,7 +282,7 @@ export function readLargeRecord(
     };
     sumOfFile(disk, file, range, (sumError, crc) => {
       if (sumError !== null) return callback(sumError, undefined as never);
-      if (crc !== u32At(bytes, block + 24)) return answer('its block is broken (crc)');
+      if (crc !== u32At(bytes, block + 24)) return answer(brokenBlock('crc').summary);
       answer(after === null ? null : after.summary);
     });
   });

@@ -6,6 +6,7 @@ import {
   putU32,
   recordHeadBytes,
   recordTypes,
+  sealBlockInRecord,
   tableSlot,
 } from '@flotilla/codec';
 import { describe, expect, it } from 'vitest';
@@ -80,6 +81,41 @@ describe('a record whose block is verified piece by piece', () => {
       'its block is broken (shape)',
       'its length is not its block’s',
       'sound',
+    ]);
+  });
+
+  it('of several entries, longer than such a block may be, is refused in the same words: its flags, its room, its length', () => {
+    const stored = 33_000;
+    const blockBytes = blockBytesOf(2, 2 * stored);
+    const recLen = entriesRecordBytes(blockBytes);
+    const said = [
+      { flags: 0, more: 0, term: 1 },
+      { flags: 2, more: 0, term: 1 },
+      { flags: 0xff, more: 0, term: 0 },
+      { flags: 0, more: 8, term: 1 },
+      { flags: 0, more: 8, term: 0 },
+      { flags: 0, more: -8, term: 0 },
+    ].map(({ flags, more, term }) => {
+      const bytes = new Uint8Array(recLen + 8);
+      const head = { type: recordTypes.entries, flags, generationLow: 1, groupId: 10 };
+      putRecordHead(bytes, 0, { ...head, recLen: recLen + more });
+      const block = recordHeadBytes;
+      for (const i of [0, 1]) putU32(bytes, block + blockHeaderBytes + 4 * i, stored);
+      sealBlockInRecord(bytes, block, { firstIndex: 1, term, count: 2, blockBytes });
+      const { before, after } = largeBlockFaults(bytes, 0, recLen + more);
+      const inPieces = before ?? after;
+      const whole = checkRecords(bytes, 0, recLen + more, 1);
+      const name = `record 0 at +0 (type 1, group 10): ${inPieces?.summary}`;
+      expect(whole).toEqual({ fault: inPieces?.fault, summary: name });
+      return inPieces?.summary;
+    });
+    expect(said).toEqual([
+      `a block of several entries with ${blockBytes} bytes`,
+      'unknown flags 2',
+      'unknown flags 255',
+      'its length is not its block’s',
+      'entries of term 0',
+      'its block is broken (short)',
     ]);
   });
 });
