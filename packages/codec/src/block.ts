@@ -149,7 +149,8 @@ export function verifyBlockInRecord(
   let payloadEnd = tableEnd + storedLenOf(slots);
   // With many groups nearly all blocks are of one entry, and a loop that they enter costs them 3 %.
   if (count > 1) {
-    if (firstIndex + count - 1 > Number.MAX_SAFE_INTEGER) return 'shape';
+    // Not by a sum, which would be rounded to one that can be.
+    if (count - 1 > Number.MAX_SAFE_INTEGER - firstIndex) return 'shape';
     const payloadsAt = at + tableEnd;
     for (slotAt += blockTableSlotBytes; slotAt < payloadsAt; slotAt += blockTableSlotBytes) {
       const slot = fieldAt(bytes, aligned, slotAt);

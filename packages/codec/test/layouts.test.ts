@@ -184,6 +184,20 @@ describe('the entry block', () => {
     expect(judge(7, [2, 3], [command, config])).toBe('shape');
   });
 
+  it('has no index above 2^53 - 1, not even the one after it, which a sum would round away', () => {
+    const last = Number.MAX_SAFE_INTEGER;
+    const verdictOf = (firstIndex: number): string[] => {
+      const record = entriesRecord();
+      const head = { firstIndex, term: 3, count: 2, blockBytes: blockBytesOf(2, 2) };
+      sealBlockInRecord(record, recordHeadBytes, head);
+      return [null, wordsOf(record)].map((words) =>
+        verifyBlockInRecord(record, recordHeadBytes, 64, words),
+      );
+    };
+    expect(verdictOf(last - 1)).toEqual(['ok', 'ok']);
+    expect(verdictOf(last)).toEqual(['shape', 'shape']);
+  });
+
   it('is refused by its numbers before its CRC is read: no room, no entries, a table beyond its end', () => {
     const cut = entriesRecord();
     expect(verifyBlockInRecord(cut, recordHeadBytes, 57)).toBe('short');
