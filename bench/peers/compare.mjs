@@ -37,6 +37,7 @@ const comparisons = {
     rows: '5x10x1024,48x1x128,1000x1x128',
     prepare: () => void run('cargo', ['build', '--release', '--locked'], join(here, 'raft-engine')),
     sides: (mode) => [
+      { name: `flotilla, ${mode}, direct`, theirs: false, run: ourLog('direct') },
       { name: `flotilla, ${mode}, dsync`, theirs: false, run: ourLog('dsync') },
       { name: `flotilla, ${mode}, fdatasync`, theirs: false, run: ourLog('fdatasync') },
       ...(mode === 'strict'
@@ -158,7 +159,7 @@ function linesOf(measured, unit) {
 }
 
 /**
- * @param {'dsync' | 'fdatasync'} sync
+ * @param {'direct' | 'dsync' | 'fdatasync'} sync
  * @returns {Side['run']}
  */
 function ourLog(sync) {

@@ -1,7 +1,7 @@
 // One host of a cluster suite, as a process of its own. It carries out what the suite's process tells it, and where it
 // leads, it runs the load in this very process, through the public API, as a user of the library would.
 
-import { Host, type RaftGroup } from '@flotilla/host';
+import { Host, type HostOptions, type RaftGroup } from '@flotilla/host';
 import { CountingMachine } from './counting-machine.ts';
 import { Latencies, type Percentiles } from './latencies.ts';
 
@@ -10,7 +10,7 @@ export interface ClusterHostConfig {
   readonly directory: string;
   readonly addresses: readonly string[];
   readonly groups: number;
-  readonly sync: 'fdatasync' | 'none';
+  readonly sync: NonNullable<HostOptions['syncMethod']>;
   /** Group numbers (1..groups) that this host is to lead. */
   readonly leads: readonly number[];
 }

@@ -42,8 +42,8 @@ const sharedOptions = {
   sync: {
     kind: 'choice',
     default: 'fdatasync',
-    choices: ['fdatasync', 'none'],
-    help: 'what durable means',
+    choices: ['fdatasync', 'dsync', 'direct', 'none'],
+    help: 'how a batch of the log becomes durable',
   },
   mode: {
     kind: 'choice',
@@ -136,7 +136,7 @@ async function measureCluster(params: ClusterParams): Promise<BenchResult[]> {
           directory: join(folder, `host-${host.nodeId}`),
           addresses,
           groups: params.groups,
-          sync: params.sync === 'none' ? 'none' : 'fdatasync',
+          sync: params.sync as ClusterHostConfig['sync'],
           leads: leadsOf(host.nodeId),
         };
         return host.ask({ kind: 'open', config });

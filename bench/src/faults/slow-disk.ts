@@ -34,6 +34,9 @@ export class SlowDisk implements Disk {
     });
   }
 
+  alignedMemory(bytes: number): Uint8Array | null {
+    return this.#disk.alignedMemory(bytes);
+  }
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
     this.#disk.open(path, mode, callback);
   }

@@ -28,7 +28,7 @@ export interface RoundsPlan extends RoundsShape {
   /** Seconds before them. */
   readonly warmup: number;
   readonly overlapped: boolean;
-  readonly syncMethod: 'fdatasync' | 'dsync';
+  readonly syncMethod: 'fdatasync' | 'dsync' | 'direct';
 }
 
 /** The log under rounds: indexes, compaction, time spent laying. */

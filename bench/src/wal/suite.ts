@@ -58,9 +58,9 @@ const options = {
   },
   sync: {
     kind: 'choice',
-    default: 'both',
-    choices: ['both', 'fdatasync', 'dsync'],
-    help: 'how the batches of the rounds become durable: write and fdatasync, or one synchronous write',
+    default: 'all',
+    choices: ['all', 'fdatasync', 'dsync', 'direct'],
+    help: 'how the batches of the rounds become durable: write and fdatasync, one synchronous write, or one past the page cache',
   },
   dir: { kind: 'text', default: tmpdir(), help: 'folder for the logs' },
 } as const satisfies OptionTable;
@@ -78,8 +78,8 @@ export async function wal(args: readonly string[]): Promise<SuiteReport> {
   const results: BenchResult[] = [];
   try {
     const { groups, block, payload, seconds, warmup, mode, sync } = params;
-    for (const syncMethod of ['fdatasync', 'dsync'] as const) {
-      if (sync !== 'both' && sync !== syncMethod) continue;
+    for (const syncMethod of ['fdatasync', 'dsync', 'direct'] as const) {
+      if (sync !== 'all' && sync !== syncMethod) continue;
       const measure = async (shape: RoundsShape, overlapped: boolean): Promise<void> => {
         const plan = { directory, seconds, warmup, overlapped, syncMethod, ...shape };
         results.push(...(await measureRounds(plan)));

@@ -42,7 +42,7 @@ export interface HostOptions {
   readonly segmentBytes?: number;
   readonly walBytesMax?: number;
   readonly cacheBytes?: number;
-  readonly syncMethod?: 'fdatasync' | 'dsync' | 'none';
+  readonly syncMethod?: 'fdatasync' | 'dsync' | 'direct' | 'none';
   /** Damage of exactly one bit in the last batch, which nothing shows to have been acknowledged. */
   readonly suspectTail?: 'refuse' | 'discard';
   /** Threads that check a long log while it is opened; 0 = in this one. Default: as there are processors, two at most. */

@@ -4,6 +4,7 @@
 
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { alignedMemory } from './aligned-memory.ts';
 import { PidFile } from './pid-file.ts';
 import type {
   Callback,
@@ -18,11 +19,13 @@ import type {
   VolumeInfo,
 } from './world.ts';
 
-const { O_CREAT, O_DSYNC, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_SYNC } = fs.constants;
-const openFlags: Record<OpenMode, number> = {
+const { O_CREAT, O_DIRECT, O_DSYNC, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_SYNC } = fs.constants;
+/** Null: the system has no such mode. */
+const openFlags: Record<OpenMode, number | null> = {
   read: O_RDONLY | O_NOFOLLOW | fs.constants.O_NONBLOCK,
   write: O_RDWR | O_NOFOLLOW,
   writeSync: O_RDWR | O_NOFOLLOW | (O_DSYNC ?? O_SYNC),
+  writeDirect: O_DIRECT === undefined ? null : O_RDWR | O_NOFOLLOW | O_DIRECT | (O_DSYNC ?? O_SYNC),
   create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
 };
 
@@ -76,8 +79,15 @@ function kindOf(stat: fs.Stats): FileKind {
 }
 
 export class NodeDisk implements Disk {
+  alignedMemory(bytes: number): Uint8Array | null {
+    return alignedMemory(bytes);
+  }
+
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
-    fs.open(path, openFlags[mode], 0o600, (error, fd) => {
+    const flags = openFlags[mode];
+    if (flags === null)
+      return void setImmediate(callback, noDirectWrites(path), undefined as never);
+    fs.open(path, flags, 0o600, (error, fd) => {
       callback(error, error === null ? new NodeFile(path, fd) : (undefined as never));
     });
   }
@@ -188,6 +198,11 @@ function takeLock(path: string): FileLock | IoError {
   if (pidFile !== null) return new NodeFileLock(path, fd, pidFile);
   fs.closeSync(fd);
   return wouldBlock(path);
+}
+
+function noDirectWrites(path: string): IoError {
+  const message = `${path}: this system has no writes past the page cache (O_DIRECT)`;
+  return Object.assign(new Error(message), { code: 'EINVAL' });
 }
 
 function wouldBlock(path: string): IoError {

@@ -41,10 +41,12 @@ export interface File {
 }
 /**
  * `read` opens an existing file for reading; `write` an existing one for reading and writing; `writeSync` the same, and
- * each write is durable when it is answered (O_DSYNC); `create` makes a new one for both and fails with EEXIST where the
- * name is taken. No mode follows a symbolic link (ELOOP).
+ * each write is durable when it is answered (O_DSYNC); `writeDirect` is `writeSync` past the page cache (O_DIRECT): what
+ * is written must come from alignedMemory(), and begin and end at multiples of 4096 in memory and file, else EINVAL;
+ * EINVAL too where a file system cannot do it, when the file is opened or at its first write. `create` makes a new file
+ * for both and fails with EEXIST where the name is taken. No mode follows a symbolic link (ELOOP).
  */
-export type OpenMode = 'read' | 'write' | 'writeSync' | 'create';
+export type OpenMode = 'read' | 'write' | 'writeSync' | 'writeDirect' | 'create';
 export type FileKind = 'file' | 'directory' | 'symlink' | 'other';
 export interface FileStat {
   readonly kind: FileKind;
@@ -66,6 +68,8 @@ export interface FileLock {
 }
 
 export interface Disk {
+  /** Zeroed memory that begins where a `writeDirect` file can be written from; null where there is none to be had. */
+  alignedMemory(bytes: number): Uint8Array | null;
   open(path: string, mode: OpenMode, callback: Callback<File>): void;
   close(file: File, done: Done): void;
   /**

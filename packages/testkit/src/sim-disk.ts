@@ -35,6 +35,7 @@ import {
 import { SimFile, SimFileLock } from './disk-handles.ts';
 import { DiskImage } from './disk-image.ts';
 import { DiskSurgery } from './disk-surgery.ts';
+import { alignedMemory, isTaken, shortWrite } from './direct-memory.ts';
 import { DiskTree, type Inode, ioError } from './disk-tree.ts';
 import { pageBytes } from './page-store.ts';
 import { QueueScheduler } from './queue-scheduler.ts';
@@ -74,6 +75,8 @@ export class SimDisk implements Disk {
   readonly crashCounts: CrashCounts = { lost: 0, kept: 0, torn: 0, zeros: 0, stale: 0 };
   /** Every changing operation answers EROFS. */
   readOnly = false;
+  /** Files can be written past the page cache. */
+  hasDirect = true;
   /** Room for content in bytes; may change at any time. */
   capacityBytes: number;
   /** Multiplies every latency: a disk that has become slow. */
@@ -270,6 +273,10 @@ export class SimDisk implements Disk {
 
   // --- Disk -----------------------------------------------------------------------------------------------------
 
+  alignedMemory(bytes: number): Uint8Array | null {
+    return alignedMemory(bytes);
+  }
+
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
     this.#submit({ op: 'open', path }, null, callback, () => {
       const file = new SimFile(path, this.#inodeFor(path, mode), mode, this.#life);
@@ -281,7 +288,8 @@ export class SimDisk implements Disk {
     if (mode === 'create') return this.#create(path);
     const inode = this.#tree.at(path);
     if (inode.kind === 'symlink') throw ioError('ELOOP', path);
-    if (mode === 'write' || mode === 'writeSync') {
+    if (mode === 'writeDirect' && !this.hasDirect) throw ioError('EINVAL', path);
+    if (mode !== 'read') {
       if (inode.kind === 'directory') throw ioError('EISDIR', path);
       this.#refuseIfReadOnly(path);
       if (inode.readOnly) throw ioError('EACCES', path);
@@ -321,6 +329,7 @@ export class SimDisk implements Disk {
   ): void {
     const open = file as SimFile;
     checkOffset('offset', offset);
+    const takesIt = isTaken(open.mode, buffers, offset);
     const taken = concatenate(buffers);
     const head = { op: 'writev' as const, path: open.path, offset, bytes: taken.length };
     this.#submit(head, open, callback, (effect) => {
@@ -330,6 +339,7 @@ export class SimDisk implements Disk {
         `a buffer of a write to ${open.path} changed while the disk owned it`,
       );
       this.#scheduler.fold(crc32(taken, 0, taken.length));
+      if (!takesIt) throw ioError('EINVAL', open.path);
       return this.#writeNow(open, taken, offset, effect);
     });
   }
@@ -346,12 +356,13 @@ export class SimDisk implements Disk {
     }
     if (effect?.kind === 'short') {
       const asked = typeof effect.bytes === 'number' ? effect.bytes : effect.bytes(count);
-      count = Math.min(count, Math.max(1, asked));
+      count = shortWrite(file.mode, count, asked);
     }
     count = this.#countThatFits(inode, offset, count);
     if (count === 0 && bytes.length > 0) throw ioError('ENOSPC', file.path);
     this.#tree.write(inode, offset, bytes.subarray(0, count));
-    if (file.mode === 'writeSync') this.#tree.syncData(inode, this.#tree.order);
+    if (file.mode === 'writeSync' || file.mode === 'writeDirect')
+      this.#tree.syncData(inode, this.#tree.order);
     return count;
   }
 

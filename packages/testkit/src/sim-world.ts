@@ -229,6 +229,9 @@ class DiskOfLife implements Disk {
     this.#owner = owner;
   }
 
+  alignedMemory(bytes: number): Uint8Array | null {
+    return this.#disk.alignedMemory(bytes);
+  }
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
     if (this.#owner.alive) this.#disk.open(path, mode, callback);
   }

@@ -19,7 +19,7 @@ export interface WalWorld {
   readonly workers?: Workers;
 }
 
-export type SyncMethod = 'fdatasync' | 'dsync' | 'none';
+export type SyncMethod = 'fdatasync' | 'dsync' | 'direct' | 'none';
 
 export interface WalOptions {
   readonly directory: string;
@@ -45,8 +45,9 @@ export interface WalOptions {
   /** Live entries of one group, default walBytesMax: over it `isGroupFull` says so and its entries are refused. */
   readonly groupBytesMax?: number;
   /**
-   * How a batch becomes durable: `fdatasync` after the write (default), or `dsync`, a descriptor whose writes are durable
-   * when they are answered (one step instead of two). `none` is for tests and measurements: batches carry a flag.
+   * How a batch becomes durable: `fdatasync` after the write (default); `dsync`, a descriptor whose writes are durable
+   * when they are answered (one step instead of two); or `direct`, the same past the page cache, and as `fdatasync` where
+   * the file system cannot do that. `none` is for tests and measurements: batches carry a flag.
    */
   readonly syncMethod?: SyncMethod;
   /** Keep a segment file back for the day the disk is full, default true. */

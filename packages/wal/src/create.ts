@@ -202,8 +202,7 @@ function makeStore(
     disk.open(path(storeName), 'write', (storeError, storeFile) => {
       if (storeError !== null)
         return callback(refusedBySystem('open', path(storeName), storeError), undefined as never);
-      const mode = settings.syncMethod === 'dsync' ? 'writeSync' : 'write';
-      disk.open(segment, mode, (openError, file) => {
+      disk.open(segment, 'write', (openError, file) => {
         if (openError !== null)
           return callback(refusedBySystem('open', segment, openError), undefined as never);
         const segments = new SegmentSet(settings.slabBytes);

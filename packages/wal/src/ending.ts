@@ -148,7 +148,9 @@ export class Ending {
         const files: File[] = [store.file, ...space.leftFiles()];
         for (const segment of segments.all) {
           if (segment.file !== null) files.push(segment.file);
+          if (segment.writer !== null) files.push(segment.writer);
           segment.file = null;
+          segment.writer = null;
         }
         closeNext(files);
       }),

@@ -1,21 +1,16 @@
 // Group commit: takes one closed batch at a time, seals it, writes it, syncs it, and only then the next. Where a batch
 // begins a segment the rotation comes first, whole and durable: header, name, directory, STORE.
 //
-//   idle -> [rotate] -> seal -> writev until all bytes -> fdatasync -> durable -> next batch or idle
+//   idle -> [rotate] -> seal -> write and sync (batch-writer.ts) -> durable -> next batch or idle
 //
-// Guarantees: one batch in flight, so that a valid batch n + 1 proves that n was durable; a failed write or sync is never
-// repeated (lack of space inside a batch's write excepted: nothing was promised and the same bytes go to the same place).
+// Guarantees: one batch in flight, so that a valid batch n + 1 proves that n was durable; a failed step of a rotation is
+// not repeated (lack of space for the header excepted: the file is not part of the log yet).
 
 import { crc32 } from '@flotilla/codec';
 import { assert, type Clock, type Disk, type File, type IoError } from '@flotilla/io';
 import type { WalCounters } from './api.ts';
-import {
-  isInterrupted,
-  isOutOfSpace,
-  nothingWritten,
-  withoutFirst,
-  writeFully,
-} from './disk-steps.ts';
+import { BatchWriter } from './batch-writer.ts';
+import { isOutOfSpace, writeFully } from './disk-steps.ts';
 import {
   batchFlags,
   batchHeaderBytes,
@@ -28,8 +23,9 @@ import {
   segmentName,
 } from './format.ts';
 import type { SegmentSet, SegmentState } from './segment-set.ts';
+import type { Slab } from './slab-ring.ts';
 import type { SyncMethod } from './api.ts';
-import type { Spare, SpareMaker } from './spare-maker.ts';
+import type { SpareMaker } from './spare-maker.ts';
 import type { Batch, Stager } from './stager.ts';
 import type { StoreFile } from './store-file.ts';
 
@@ -77,6 +73,7 @@ export class Flusher {
   readonly #store: StoreFile;
   readonly #owner: FlusherOwner;
   readonly #syncMethod: SyncMethod;
+  readonly #writer: BatchWriter;
   readonly #counters: WalCounters;
 
   #lastSeq: number;
@@ -89,13 +86,8 @@ export class Flusher {
   // The batch in flight.
   #batch: Batch | null = null;
   #seq = 0;
-  #file: File | null = null;
-  #buffers: readonly Uint8Array[] = [];
-  #offset = 0;
-  #bytesLeft = 0;
   #bodyCrc = 0;
   #startedMs = 0;
-  readonly #views: Uint8Array[] = [];
 
   constructor(
     world: { readonly clock: Clock; readonly disk: Disk },
@@ -126,6 +118,12 @@ export class Flusher {
     this.#lastEnd = end.offset;
     this.#durableSeq = end.lastSeq;
     this.#owner = owner;
+    this.#writer = new BatchWriter(world, parts, {
+      onDurable: () => this.#onDurable(),
+      onFailure: (what, error, offset) => this.#fail(what, error, offset),
+      waitsForSpace: (error) => this.#waitsForSpace(error),
+      onInfo: (line) => owner.onInfo(line),
+    });
   }
 
   get isBusy(): boolean {
@@ -140,6 +138,7 @@ export class Flusher {
   /** Starts nothing more; what is in flight ends without an answer. */
   stop(): void {
     this.#isStopped = true;
+    this.#writer.stop();
   }
 
   /** Begins to make a closed batch durable. Only while idle. */
@@ -159,7 +158,7 @@ export class Flusher {
       const error = Object.assign(new Error('the lock file was replaced or removed'), {
         code: 'ENOLCK',
       });
-      return this.#clock.nextTurn(() => this.#fail('check the lock', error));
+      return this.#clock.nextTurn(() => this.#fail('check the lock', error, batch.start));
     }
     const onNoSpace = (error: IoError): void => void this.#owner.waitsForSpace(error);
     this.#spares.take(onNoSpace, (spare) => {
@@ -194,17 +193,19 @@ export class Flusher {
         ['sync the segment header', (done) => this.#sync(spare.file, done)],
         ['rename the spare', (done) => this.#disk.rename(spare.path, path, done)],
         ['sync the directory', (done) => this.#disk.syncDir(this.#directory, done)],
-        ['open the segment', (done) => this.#openSegment(spare, path, segment, done)],
         [
           'write STORE',
-          (done) =>
-            this.#store.update({ newestSeg: segment.segId, durableSeq: this.#lastSeq }, done),
+          (done) => {
+            segment.file = spare.file;
+            this.#store.update({ newestSeg: segment.segId, durableSeq: this.#lastSeq }, done);
+          },
         ],
       ];
       const next = (at: number): void => {
         const step = steps[at];
         if (step === undefined) {
           segment.isOnDisk = true;
+          this.#writer.leave(previous);
           this.#counters.rotations++;
           this.#spares.want();
           this.#write(batch);
@@ -214,7 +215,7 @@ export class Flusher {
           if (this.#isStopped) return;
           if (error === null) return next(at + 1);
           // The header alone may be written again: the file is not part of the log yet.
-          if (at > 0 || !isOutOfSpace(error)) return this.#fail(step[0], error);
+          if (at > 0 || !isOutOfSpace(error)) return this.#fail(step[0], error, batch.start);
           if (!this.#owner.waitsForSpace(error)) return this.#disk.close(spare.file, () => {});
           this.#owner.onInfo(`no space for a segment header (${error.code}), trying again`);
           this.#clock.at(this.#clock.monotonicMs() + spaceRetryMs, () => {
@@ -226,22 +227,6 @@ export class Flusher {
     });
   }
 
-  /** Goes on with the spare's descriptor, or with one whose writes are durable when they are answered. */
-  #openSegment(
-    spare: Spare,
-    path: string,
-    segment: SegmentState,
-    done: (error: IoError | null) => void,
-  ): void {
-    segment.file = spare.file;
-    if (this.#syncMethod !== 'dsync') return done(null);
-    this.#disk.open(path, 'writeSync', (error, file) => {
-      if (error !== null) return done(error);
-      segment.file = file;
-      this.#disk.close(spare.file, done);
-    });
-  }
-
   #sync(file: File, done: (error: IoError | null) => void): void {
     this.#counters.syncs++;
     this.#disk.datasync(file, done);
@@ -250,17 +235,9 @@ export class Flusher {
   // --- One batch -----------------------------------------------------------------------------------------------------
 
   #write(batch: Batch): void {
-    const { segment } = batch;
-    assert(segment.file !== null, 'a segment without a file');
-    this.#file = segment.file;
     this.#seal(batch);
-    this.#views.length = 0;
-    this.#stager.visit(segment, batch.start, batch.pageEnd, this.#addView);
     this.#startedMs = this.#clock.monotonicMs();
-    this.#buffers = this.#views;
-    this.#offset = batch.start;
-    this.#bytesLeft = batch.pageEnd - batch.start;
-    this.#writeRest();
+    this.#writer.write(batch);
   }
 
   #seal(batch: Batch): void {
@@ -284,46 +261,19 @@ export class Flusher {
     });
   }
 
-  readonly #addToCrc = (bytes: Uint8Array, start: number, end: number): void => {
-    this.#bodyCrc = crc32(bytes, start, end, this.#bodyCrc);
+  readonly #addToCrc = (slab: Slab, start: number, end: number): void => {
+    this.#bodyCrc = crc32(slab.bytes, start, end, this.#bodyCrc);
   };
 
-  readonly #addView = (bytes: Uint8Array, start: number, end: number): void => {
-    this.#views.push(bytes.subarray(start, end));
-  };
+  #waitsForSpace(error: IoError): boolean {
+    if (!this.#owner.waitsForSpace(error)) return false;
+    this.#owner.onInfo(`no space for batch ${this.#seq} (${error.code}), trying again`);
+    return true;
+  }
 
-  readonly #writeRest = (): void => {
-    if (this.#isStopped) return;
-    this.#disk.writev(this.#file as File, this.#buffers, this.#offset, this.#onWritten);
-  };
-
-  readonly #onWritten = (error: IoError | null, written: number): void => {
-    if (this.#isStopped) return;
-    if (error !== null) {
-      if (isInterrupted(error)) return this.#writeRest();
-      if (!isOutOfSpace(error)) return this.#fail('write a batch', error);
-      if (!this.#owner.waitsForSpace(error)) return;
-      this.#owner.onInfo(`no space for batch ${this.#seq} (${error.code}), trying again`);
-      this.#clock.at(this.#clock.monotonicMs() + spaceRetryMs, this.#writeRest);
-      return;
-    }
-    if (written <= 0) return this.#fail('write a batch', nothingWritten());
-    this.#bytesLeft -= written;
-    this.#offset += written;
-    if (this.#bytesLeft > 0) {
-      this.#buffers = withoutFirst(this.#buffers, written);
-      return this.#writeRest();
-    }
-    if (this.#syncMethod !== 'fdatasync') return this.#onSynced(null);
-    this.#sync(this.#file as File, this.#onSynced);
-  };
-
-  readonly #onSynced = (error: IoError | null): void => {
-    if (this.#isStopped) return;
-    if (error !== null) return this.#fail('sync a batch', error);
+  #onDurable(): void {
     const batch = this.#batch as Batch;
     this.#batch = null;
-    this.#buffers = [];
     this.#lastSeq = this.#seq;
     this.#durableSeq = this.#seq;
     this.#nextSeq = this.#seq + 1;
@@ -335,12 +285,12 @@ export class Flusher {
     this.#counters.batches++;
     this.#counters.batchBytes += batch.pageEnd - batch.start;
     this.#owner.onBatchDurable(batch, this.#seq);
-  };
+  }
 
-  #fail(what: string, error: IoError): void {
+  #fail(what: string, error: IoError, offset: number): void {
     const batch = this.#batch as Batch;
     const segment = segmentName(batch.segment.segId);
-    this.#isStopped = true;
-    this.#owner.onFailure(what, error, { segment, offset: this.#offset, seq: this.#seq });
+    this.stop();
+    this.#owner.onFailure(what, error, { segment, offset, seq: this.#seq });
   }
 }

@@ -94,8 +94,10 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
   if (typeof options.directory !== 'string' || options.directory === '') {
     problems.push('directory must be a path');
   }
-  if (!['fdatasync', 'dsync', 'none'].includes(settings.syncMethod)) {
-    problems.push(`syncMethod must be fdatasync, dsync or none, not ${settings.syncMethod}`);
+  if (!['fdatasync', 'dsync', 'direct', 'none'].includes(settings.syncMethod)) {
+    problems.push(
+      `syncMethod must be fdatasync, dsync, direct or none, not ${settings.syncMethod}`,
+    );
   }
   if (segmentBytes % pageBytes !== 0)
     problems.push(`segmentBytes must be a multiple of ${pageBytes}`);

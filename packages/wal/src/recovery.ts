@@ -414,8 +414,7 @@ class Recovery {
 
   #openNewest(store: StoreFile, newestSeg: number): void {
     const path = pathIn(this.#settings.directory, segmentName(newestSeg));
-    const mode = this.#settings.syncMethod === 'dsync' ? 'writeSync' : 'write';
-    this.#disk.open(path, mode, (error, file) => {
+    this.#disk.open(path, 'write', (error, file) => {
       if (error !== null) return this.#refuse('open', path, error);
       const segments = new SegmentSet(this.#settings.slabBytes);
       const { found, survey } = this.#facts;

@@ -17,6 +17,8 @@ export class SegmentState {
   readonly slabs: (Slab | null)[];
   /** Opened for writing (the active segment) or, on demand, for reading. */
   file: File | null = null;
+  /** The active segment where a batch is durable as soon as it is written: what its batches are written to. */
+  writer: File | null = null;
   /** The file stands under its name, with its header, and STORE says so. */
   isOnDisk: boolean;
   /** Reads under way: the file is not given up before they end. */

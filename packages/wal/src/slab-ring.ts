@@ -12,6 +12,8 @@ export class Slab {
   readonly bytes: Uint8Array;
   /** The same as words, where the machine allows it. */
   readonly words: Int32Array | null;
+  /** A file past the page cache can be written from it. */
+  readonly isAligned: boolean;
   readonly segment: SegmentState;
   /** File offset of byte 0. */
   readonly fileStart: number;
@@ -28,6 +30,7 @@ export class Slab {
 
   constructor(
     bytes: Uint8Array,
+    isAligned: boolean,
     segment: SegmentState,
     fileStart: number,
     limit: number,
@@ -35,6 +38,7 @@ export class Slab {
   ) {
     this.bytes = bytes;
     this.words = wordsOf(bytes);
+    this.isAligned = isAligned;
     this.segment = segment;
     this.fileStart = fileStart;
     this.limit = limit;
@@ -46,6 +50,8 @@ export class Slab {
 export class SlabRing {
   readonly slabBytes: number;
   readonly #cacheBytes: number;
+  /** Null: any memory will do. */
+  readonly #alignedMemory: ((bytes: number) => Uint8Array | null) | null;
   /** In stream order from #head on. */
   #slabs: Slab[] = [];
   #head = 0;
@@ -55,9 +61,14 @@ export class SlabRing {
   /** Slabs that left the ring while somebody had them pinned. */
   readonly #departed: Slab[] = [];
 
-  constructor(slabBytes: number, cacheBytes: number) {
+  constructor(
+    slabBytes: number,
+    cacheBytes: number,
+    alignedMemory: ((bytes: number) => Uint8Array | null) | null,
+  ) {
     this.slabBytes = slabBytes;
     this.#cacheBytes = cacheBytes;
+    this.#alignedMemory = alignedMemory;
   }
 
   /** Bytes of the slabs in the ring. */
@@ -76,9 +87,11 @@ export class SlabRing {
     const limit = Math.min(units * this.slabBytes, left);
     assert(from - fileStart + needed <= limit, 'a slab beyond the end of its segment');
     const isPlain = units === 1;
-    const bytes =
-      (isPlain ? this.#pool.pop() : undefined) ?? new Uint8Array(units * this.slabBytes);
-    const slab = new Slab(bytes, segment, fileStart, limit, from);
+    const pooled = isPlain ? this.#pool.pop() : undefined;
+    const chosen = pooled ?? this.#alignedMemory?.(units * this.slabBytes) ?? null;
+    const isAligned = this.#alignedMemory !== null && chosen !== null;
+    const bytes = chosen ?? new Uint8Array(units * this.slabBytes);
+    const slab = new Slab(bytes, isAligned, segment, fileStart, limit, from);
     for (let i = 0; i < units && unit + i < segment.slabs.length; i++) {
       assert(segment.slabs[unit + i] === null, 'two slabs for one unit');
       segment.slabs[unit + i] = slab;
@@ -162,7 +175,11 @@ export class SlabRing {
     const units = slab.bytes.length / this.slabBytes;
     for (let i = 0; i < units && unit + i < slabs.length; i++) slabs[unit + i] = null;
     if (slab.pins > 0) this.#departed.push(slab);
-    else if (slab.bytes.length === this.slabBytes && this.#pool.length < 8)
+    else if (slab.bytes.length === this.slabBytes && this.#pool.length < 8 && this.#isWanted(slab))
       this.#pool.push(slab.bytes);
+  }
+  /** Whether its memory is as good as any that would be made in its place. */
+  #isWanted(slab: Slab): boolean {
+    return this.#alignedMemory === null || slab.isAligned;
   }
 }

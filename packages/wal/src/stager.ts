@@ -139,13 +139,13 @@ export class Stager {
     segment: SegmentState,
     from: number,
     to: number,
-    visit: (bytes: Uint8Array, start: number, end: number) => void,
+    visit: (slab: Slab, start: number, end: number) => void,
   ): void {
     for (let offset = from; offset < to; ) {
       const slab = segment.slabs[Math.floor(offset / this.#ring.slabBytes)];
       assert(slab !== null && slab !== undefined, 'staged bytes that are not in memory');
       const end = Math.min(to, slab.fileStart + slab.limit);
-      visit(slab.bytes, offset - slab.fileStart, end - slab.fileStart);
+      visit(slab, offset - slab.fileStart, end - slab.fileStart);
       offset = end;
     }
   }

@@ -39,6 +39,9 @@ export class TrackedDisk implements Disk {
     };
   }
 
+  alignedMemory(bytes: number): Uint8Array | null {
+    return this.#disk.alignedMemory(bytes);
+  }
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
     this.#disk.open(path, mode, this.#counted(callback));
   }

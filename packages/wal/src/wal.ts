@@ -148,7 +148,11 @@ export class WalLog implements Wal {
     this.#spares = opened.spares;
     this.#index = opened.index;
     this.report = opened.report;
-    this.#ring = new SlabRing(settings.slabBytes, settings.cacheBytes);
+    this.#ring = new SlabRing(
+      settings.slabBytes,
+      settings.cacheBytes,
+      settings.syncMethod === 'direct' ? (bytes) => world.disk.alignedMemory(bytes) : null,
+    );
     this.#stager = new Stager(this.#ring, this.#segments.newest, opened.end.offset, (position) =>
       this.#stageNext(world.salt(), position),
     );

@@ -131,6 +131,7 @@ export class MemWorld {
     const { files } = this;
     const name = (file: File): string => (file as MemFile).name;
     return {
+      alignedMemory: () => null,
       open: (path: string, mode: OpenMode, callback: Callback<File>) =>
         this.#answer(callback, () => {
           const found = this.#nameOf(path);

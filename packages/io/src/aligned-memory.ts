@@ -1,0 +1,26 @@
+// Memory that begins at a page. Node.js aligns what it allocates to 16 bytes and tells nobody the address; the memory of
+// WebAssembly is mapped by itself and begins at a page of the machine, which is what O_DIRECT asks for.
+//
+// Each piece is a mapping with a wide guard region behind it: about 10 GiB of address space that costs no memory, but
+// shows in the size of the process as the system tells it.
+
+const wasmPageBytes = 65_536;
+const wasmPagesMax = 65_536;
+
+/** The part of the JavaScript API that is used; Node's types have it only together with the browser's. */
+interface WasmMemoryConstructor {
+  new (descriptor: { initial: number; maximum: number }): { readonly buffer: ArrayBuffer };
+}
+
+/** Zeroed memory of `bytes` that begins at a page; null where there is no WebAssembly or no room for its mapping. */
+export function alignedMemory(bytes: number): Uint8Array | null {
+  const { WebAssembly } = globalThis as { WebAssembly?: { Memory: WasmMemoryConstructor } };
+  const pages = Math.ceil(bytes / wasmPageBytes);
+  if (WebAssembly === undefined || !(pages >= 1 && pages <= wasmPagesMax)) return null;
+  try {
+    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    return new Uint8Array(buffer, 0, bytes);
+  } catch {
+    return null;
+  }
+}
