@@ -1,9 +1,18 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { alignedMemory } from '../src/aligned-memory.ts';
 import { NodeDisk } from '../src/node-disk.ts';
-import type { Callback, Done, File, FileLock, FileStat, IoError } from '../src/world.ts';
+import type {
+  Callback,
+  Done,
+  File,
+  FileLock,
+  FileStat,
+  IoError,
+  VolumeInfo,
+} from '../src/world.ts';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-disk-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
@@ -65,7 +74,7 @@ describe('NodeDisk', () => {
   it('follows no symbolic link, whatever the mode (T17)', async () => {
     fs.writeFileSync(at('target'), 'secret');
     fs.symlinkSync(at('target'), at('link'));
-    for (const mode of ['read', 'write'] as const) {
+    for (const mode of ['read', 'write', 'writeSync', 'writeDirect'] as const) {
       expect(await codeOf(value((cb) => disk.open(at('link'), mode, cb)))).toBe('ELOOP');
     }
     expect(await codeOf(value((cb) => disk.open(at('link'), 'create', cb)))).toBe('EEXIST');
@@ -99,5 +108,88 @@ describe('NodeDisk', () => {
     fs.rmSync(at('LOCK'));
     expect(next.isIntact()).toBe(false);
     next.release();
+  });
+});
+
+/** ext4: it refuses what is not aligned. Others may take it, or may not be written past the page cache at all. */
+const strictType = 0xef53;
+
+describe('writes past the page cache', () => {
+  const block = 4096;
+
+  async function opened(name: string): Promise<{ file: File | null; isStrict: boolean }> {
+    fs.writeFileSync(at(name), Buffer.alloc(4 * block, 1));
+    const { type } = await value<VolumeInfo>((cb) => disk.volume(root, cb));
+    const isStrict = type === strictType && process.platform === 'linux';
+    try {
+      const file = await value<File>((cb) => disk.open(at(name), 'writeDirect', cb));
+      return { file, isStrict };
+    } catch (error) {
+      expect([(error as IoError).code, isStrict]).toEqual(['EINVAL', false]);
+      return { file: null, isStrict };
+    }
+  }
+
+  it('puts aligned memory into the file at whole blocks, for every reader to see', async () => {
+    const { file } = await opened('direct');
+    if (file === null) return;
+    const memory = disk.alignedMemory(3 * block) as Uint8Array;
+    memory.subarray(block, 2 * block).fill(2);
+    memory.subarray(2 * block).fill(3);
+    const buffers = [memory.subarray(2 * block), memory.subarray(block, 2 * block)];
+    // A file system that takes the descriptor and refuses the write says so by EINVAL as well.
+    let written = 0;
+    const write = value<number>((cb) => disk.writev(file, buffers, block, cb));
+    const code = await codeOf(write.then((bytes) => (written = bytes)));
+    expect(['ok', 'EINVAL']).toContain(code);
+    await done((cb) => disk.close(file, cb));
+    const found = fs.readFileSync(at('direct'));
+    const expected = code === 'ok' ? [1, 3, 2, 1] : [1, 1, 1, 1];
+    expect(written).toBe(code === 'ok' ? 2 * block : 0);
+    expect([0, 1, 2, 3].map((i) => found[i * block])).toEqual(expected);
+    expect(found.length).toBe(4 * block);
+  });
+
+  it('refuses with EINVAL, where the file system is strict, what is not aligned, and leaves the file as it was', async () => {
+    const { file, isStrict } = await opened('odd');
+    if (file === null) return;
+    const memory = (disk.alignedMemory(2 * block) as Uint8Array).fill(9);
+    const odd: [Uint8Array, number][] = [
+      [memory.subarray(1, 1 + block), 0],
+      [memory.subarray(0, block), 100],
+      [memory.subarray(0, 100), 0],
+    ];
+    for (const [bytes, offset] of odd) {
+      const code = await codeOf(value((cb) => disk.writev(file, [bytes], offset, cb)));
+      expect(isStrict ? ['EINVAL'] : ['EINVAL', 'ok']).toContain(code);
+    }
+    if (isStrict) {
+      const found = fs.readFileSync(at('odd'));
+      expect(found.equals(Buffer.alloc(4 * block, 1))).toBe(true);
+      const whole = memory.subarray(0, block);
+      expect(await value((cb) => disk.writev(file, [whole], 0, cb))).toBe(block);
+    }
+    await done((cb) => disk.close(file, cb));
+  });
+
+  it('has no aligned memory to give where there is no WebAssembly, no room, or no sense in the size', () => {
+    const memory = alignedMemory(100_000);
+    expect([memory?.length, memory?.byteOffset]).toEqual([100_000, 0]);
+    expect(memory?.every((byte) => byte === 0)).toBe(true);
+    for (const bytes of [0, -1, Number.NaN, 2 ** 40]) expect(alignedMemory(bytes)).toBeNull();
+    class NoRoom {
+      constructor() {
+        throw new RangeError('could not allocate memory');
+      }
+    }
+    try {
+      for (const stub of [undefined, { Memory: NoRoom }]) {
+        vi.stubGlobal('WebAssembly', stub);
+        expect(alignedMemory(4096)).toBeNull();
+      }
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(alignedMemory(4096)).not.toBeNull();
   });
 });

@@ -1,7 +1,9 @@
 // What a file that is written past the page cache asks of a write: whole blocks, in memory that begins at one. Real
-// memory has addresses that nobody is told; here it is aligned if alignedMemory() made it.
+// memory has addresses that nobody is told; here it is aligned if alignedMemory() made it. What a short write has written
+// ends at a sector: disks with small sectors take whole blocks and may stop between two sectors of one.
 
 import type { OpenMode } from '@flotilla/io';
+import { sectorBytes } from './disk-tree.ts';
 
 /** Offsets, lengths and places in memory are multiples of it. */
 export const directBlockBytes = 4096;
@@ -27,6 +29,6 @@ export function isTaken(mode: OpenMode, buffers: readonly Uint8Array[], offset: 
 
 /** How many of `count` bytes a write that is cut short after `asked` of them has written. */
 export function shortWrite(mode: OpenMode, count: number, asked: number): number {
-  const block = mode === 'writeDirect' ? directBlockBytes : 1;
-  return Math.min(count, Math.max(block, asked - (asked % block)));
+  const unit = mode === 'writeDirect' ? sectorBytes : 1;
+  return Math.min(count, Math.max(unit, asked - (asked % unit)));
 }

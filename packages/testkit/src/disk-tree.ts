@@ -179,6 +179,17 @@ export class DiskTree {
     });
   }
 
+  /** Makes one part of a file durable, and what pending writes it shares bytes with. */
+  syncRange(inode: Inode, from: number, to: number): void {
+    if (inode.pending.some(({ kind }) => kind === 'truncate'))
+      return this.syncData(inode, this.#order);
+    inode.pending = inode.pending.filter((write) => {
+      if (write.offset >= to || write.offset + write.bytes.length <= from) return true;
+      settleWrite(inode, write);
+      return false;
+    });
+  }
+
   /** Everything that is seen now becomes durable, as after a long quiet time. */
   syncEverything(): void {
     for (const change of this.pendingNames) this.settle(change);

@@ -98,6 +98,9 @@ export class SimDisk implements Disk {
   #stopAmong: ((call: DiskCall) => boolean) | null = null;
   #onStopped: (() => void) | null = null;
   #stopped = false;
+  #isLanding = false;
+  /** Files that are open in this life. */
+  readonly #open: Set<SimFile> = new Set();
   readonly #callLogMax: number;
   readonly #queue: QueueScheduler | null;
 
@@ -141,6 +144,11 @@ export class SimDisk implements Disk {
 
   get inFlightCount(): number {
     return this.#inFlight.size;
+  }
+
+  /** Paths and modes of the files that are open, as they were named when they were opened, oldest first. */
+  get openFiles(): { readonly path: string; readonly mode: OpenMode }[] {
+    return [...this.#open].map(({ path, mode }) => ({ path, mode }));
   }
 
   /** Number of the oldest call that has not completed; Infinity where there is none. */
@@ -197,9 +205,13 @@ export class SimDisk implements Disk {
     this.#endLife();
   }
 
-  /** What was in flight may or may not have got as far as the page cache. */
+  /**
+   * What was in flight may or may not have got as far as the page cache. A write that would have been durable when it was
+   * answered was not answered: the crash may tear it like any other.
+   */
   #landInFlight(): void {
     const rng = this.#rng.fork(`in flight ${this.#life}`);
+    this.#isLanding = true;
     for (const operation of this.#inFlight) {
       if (!rng.chance(0.5)) continue;
       try {
@@ -208,10 +220,12 @@ export class SimDisk implements Disk {
         if (error instanceof AssertionFailure) throw error;
       }
     }
+    this.#isLanding = false;
   }
 
   #endLife(): void {
     this.#inFlight.clear();
+    this.#open.clear();
     this.#locks.clear();
     this.#life += 1;
     this.#stalledUntilUs = 0;
@@ -280,6 +294,7 @@ export class SimDisk implements Disk {
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
     this.#submit({ op: 'open', path }, null, callback, () => {
       const file = new SimFile(path, this.#inodeFor(path, mode), mode, this.#life);
+      this.#open.add(file);
       return file;
     });
   }
@@ -315,6 +330,7 @@ export class SimDisk implements Disk {
           `${open.path} is closed with ${open.inFlight} operations in flight`,
         );
       open.isOpen = false;
+      this.#open.delete(open);
     }
     this.#submit({ op: 'close', path: open.path }, null, done, () => {
       if (open.life !== this.#life) throw ioError('EBADF', open.path);
@@ -361,8 +377,8 @@ export class SimDisk implements Disk {
     count = this.#countThatFits(inode, offset, count);
     if (count === 0 && bytes.length > 0) throw ioError('ENOSPC', file.path);
     this.#tree.write(inode, offset, bytes.subarray(0, count));
-    if (file.mode === 'writeSync' || file.mode === 'writeDirect')
-      this.#tree.syncData(inode, this.#tree.order);
+    const isSynced = file.mode === 'writeSync' || file.mode === 'writeDirect';
+    if (isSynced && !this.#isLanding) this.#tree.syncRange(inode, offset, offset + count);
     return count;
   }
 

@@ -1,4 +1,4 @@
-import { SimDisk, SimKernel, SimRng } from '@flotilla/testkit';
+import { loseEverything, randomCrash, SimDisk, SimKernel, SimRng } from '@flotilla/testkit';
 import { describe, expect, test } from 'vitest';
 import { filled, newDisk, Sync } from './disk-helpers.ts';
 
@@ -142,6 +142,112 @@ describe('SimDisk as a file system', () => {
     expect(disk.write(file, 0, filled(8192, 2))).toBe(8192);
     sim.capacityBytes = 12_288;
     expect(disk.write(file, 8192, filled(10, 1))).toBe(10);
+  });
+
+  test('a file past the page cache takes whole blocks, from memory made for it, and nothing else', () => {
+    const sim = newDisk();
+    const disk = new Sync(sim);
+    disk.close(disk.open('/f', 'create'));
+    const memory = sim.alignedMemory(5 * 4096) as Uint8Array;
+    expect([memory.length, memory.every((byte) => byte === 0)]).toEqual([5 * 4096, true]);
+    memory.fill(7);
+    const file = disk.open('/f', 'writeDirect');
+    const refused: [number, Uint8Array[]][] = [
+      [0, [filled(4096, 1)]],
+      [0, [memory.subarray(0, 4096), filled(4096, 1)]],
+      [512, [memory.subarray(0, 4096)]],
+      [0, [memory.subarray(512, 4608)]],
+      [0, [memory.subarray(0, 4608)]],
+      [0, [memory.subarray(0, 512), memory.subarray(512, 4096)]],
+    ];
+    for (const [offset, buffers] of refused) {
+      expect(() => disk.write(file, offset, ...buffers)).toThrow(
+        expect.objectContaining({ code: 'EINVAL' }),
+      );
+    }
+    expect(disk.stat('/f').bytes).toBe(0);
+    expect(disk.write(file, 4096, memory.subarray(0, 8192), memory.subarray(8192, 12_288))).toBe(
+      12_288,
+    );
+    expect([...disk.read(file, 4095, 2)]).toEqual([0, 7]);
+    disk.close(file);
+    // Any other mode takes any memory.
+    expect(disk.write(disk.open('/f', 'writeSync'), 1, filled(3, 1))).toBe(3);
+    sim.hasDirect = false;
+    expect(() => disk.open('/f', 'writeDirect')).toThrow(
+      expect.objectContaining({ code: 'EINVAL' }),
+    );
+    expect(() => disk.open('/absent', 'writeDirect')).toThrow(
+      expect.objectContaining({ code: 'ENOENT' }),
+    );
+  });
+
+  test('a short write past the page cache ends at a sector, one before its first sector at that', () => {
+    const sim = newDisk();
+    const disk = new Sync(sim);
+    disk.close(disk.open('/f', 'create'));
+    const file = disk.open('/f', 'writeDirect');
+    const memory = sim.alignedMemory(8192) as Uint8Array;
+    const written = [1, 600, 4096, 5000, 8191, 9000].map((bytes) => {
+      sim.plan({ op: 'writev', effect: { kind: 'short', bytes } });
+      return disk.write(file, 0, memory);
+    });
+    expect(written).toEqual([512, 512, 4096, 4608, 7680, 8192]);
+  });
+
+  test('a write that is durable when it is answered makes its own bytes durable, and no others', () => {
+    for (const mode of ['writeSync', 'writeDirect'] as const) {
+      const sim = newDisk();
+      const disk = new Sync(sim);
+      const cached = disk.open('/f', 'create');
+      disk.syncDir('/');
+      const file = disk.open('/f', mode);
+      const memory = sim.alignedMemory(4096) as Uint8Array;
+      disk.write(cached, 0, filled(4096, 1));
+      disk.write(file, 8192, memory.fill(2));
+      disk.write(cached, 12_288, filled(4096, 3));
+      // An older write of the same place is not what a power cut leaves there.
+      disk.write(cached, 4096, filled(4096, 4));
+      disk.write(file, 4096, memory.fill(5));
+      expect(sim.pendingOrders().map(({ bytes }) => bytes)).toEqual([4096, 4096]);
+      sim.crash(loseEverything);
+      const found = disk.read(disk.open('/f', 'read'), 0, 20_000);
+      expect([found.length, found[0], found[4096], found[8192]]).toEqual([12_288, 0, 5, 2]);
+    }
+  });
+
+  test('a power cut may tear a write that was to be durable and was not answered yet', () => {
+    for (const mode of ['writeSync', 'writeDirect'] as const) {
+      const seen = new Set<string>();
+      for (let seed = 1; seed <= 60; seed++) {
+        const sim = newDisk(seed);
+        const disk = new Sync(sim);
+        sim.surgery.putFile('/f', filled(4096, 1));
+        const file = disk.open('/f', mode);
+        const memory = (sim.alignedMemory(4096) as Uint8Array).fill(2);
+        sim.writev(file, [memory], 0, () => seen.add('answered'));
+        sim.crash(randomCrash());
+        const found = disk.read(disk.open('/f', 'read'), 0, 4096);
+        const news = found.filter((byte) => byte === 2).length;
+        seen.add(news === 0 ? 'lost' : news === 4096 ? 'kept' : 'torn');
+      }
+      expect([...seen].sort()).toEqual(['kept', 'lost', 'torn']);
+    }
+  });
+
+  test('files that are open are listed until they are closed or the process ends', () => {
+    const sim = newDisk();
+    const disk = new Sync(sim);
+    const first = disk.open('/f', 'create');
+    disk.open('/f', 'writeDirect');
+    expect(sim.openFiles).toEqual([
+      { path: '/f', mode: 'create' },
+      { path: '/f', mode: 'writeDirect' },
+    ]);
+    disk.close(first);
+    expect(sim.openFiles).toEqual([{ path: '/f', mode: 'writeDirect' }]);
+    sim.kill();
+    expect(sim.openFiles).toEqual([]);
   });
 
   test('an image tells whether anything changed, and starts another disk with the same state', () => {
