@@ -7,15 +7,22 @@
 //
 // The second descriptor of `dsync` and `direct` (SegmentState.writer) is opened when a segment gets its first batch and
 // closed when the next one begins; everything else, reads above all, uses the first one. Where a file system writes
-// nothing past its cache it answers EINVAL, before anything was promised: the same bytes then go the way of `fdatasync`,
-// and so does every later batch. A batch in memory that is not aligned goes that way alone.
+// nothing past its cache it says so (isUnsupported) before anything was promised: the same bytes then go the way of
+// `fdatasync`, and so does every later batch. A batch in memory that is not aligned goes that way alone, and so does the
+// rest of one whose write past the cache ended inside a page.
 //
-// Guarantees: a failed write or sync is never repeated, lack of space and EINVAL as above excepted: nothing was promised
-// and the same bytes go to the same place.
+// Guarantees: a failed write or sync is never repeated, lack of space and isUnsupported as above excepted: nothing was
+// promised and the same bytes go to the same place.
 
 import { assert, type Clock, type Disk, type File, type IoError } from '@flotilla/io';
 import type { SyncMethod, WalCounters } from './api.ts';
-import { isInterrupted, isOutOfSpace, nothingWritten, withoutFirst } from './disk-steps.ts';
+import {
+  isInterrupted,
+  isOutOfSpace,
+  isUnsupported,
+  nothingWritten,
+  withoutFirst,
+} from './disk-steps.ts';
 import { pageBytes, pathIn, segmentName } from './format.ts';
 import type { SegmentState } from './segment-set.ts';
 import type { Slab } from './slab-ring.ts';
@@ -44,6 +51,8 @@ export class BatchWriter {
   /** How the second descriptor is opened; null where there is none. */
   #mode: 'writeSync' | 'writeDirect' | null;
   #isStopped = false;
+  /** It was said that memory is not aligned. */
+  #hasToldMemory = false;
 
   // The batch in flight.
   #segment: SegmentState | null = null;
@@ -86,6 +95,7 @@ export class BatchWriter {
   /** Makes the sealed batch durable. Only while none is in flight. */
   write(batch: Batch): void {
     const { segment } = batch;
+    this.#offset = batch.start;
     if (this.#mode !== null && segment.writer === null)
       return this.#openWriter(batch, segment, this.#mode);
     this.#views.length = 0;
@@ -93,9 +103,9 @@ export class BatchWriter {
     this.#stager.visit(segment, batch.start, batch.pageEnd, this.#addView);
     this.#segment = segment;
     this.#buffers = this.#views;
-    this.#offset = batch.start;
     this.#bytesLeft = batch.pageEnd - batch.start;
     this.#isDirect = this.#mode === 'writeDirect' && this.#isAligned;
+    if (this.#mode === 'writeDirect' && !this.#isAligned) this.#tellMemory();
     const usesWriter = this.#isDirect || this.#mode === 'writeSync';
     this.#file = usesWriter ? segment.writer : segment.file;
     this.#writeRest();
@@ -114,7 +124,7 @@ export class BatchWriter {
       if (error === null) segment.writer = file;
       if (this.#isStopped) return;
       if (error === null) return this.write(batch);
-      if (mode !== 'writeDirect' || error.code !== 'EINVAL') {
+      if (mode !== 'writeDirect' || !isUnsupported(error)) {
         return this.#fail('open the segment for its batches', error);
       }
       this.#leaveDirect(error);
@@ -128,6 +138,22 @@ export class BatchWriter {
       `the file system does not write past its cache (${error.message}): ` +
         "batches are written and synced, as with syncMethod 'fdatasync'",
     );
+  }
+
+  #tellMemory(): void {
+    if (this.#hasToldMemory) return;
+    this.#hasToldMemory = true;
+    this.#owner.onInfo(
+      'there is no memory to be had that begins at a page: ' +
+        "batches in other memory are written and synced, as with syncMethod 'fdatasync'",
+    );
+  }
+
+  /** What is left of the batch goes through the page cache, and is synced. */
+  #writeRestCached(): void {
+    this.#isDirect = false;
+    this.#file = (this.#segment as SegmentState).file;
+    this.#writeRest();
   }
 
   readonly #addView = (slab: Slab, start: number, end: number): void => {
@@ -147,7 +173,8 @@ export class BatchWriter {
     if (error !== null) return this.#onWriteError(error);
     // The rest of a direct write begins at a page, too.
     const kept = this.#isDirect ? written - (written % pageBytes) : written;
-    if (kept <= 0) return this.#fail('write a batch', nothingWritten());
+    if (written <= 0) return this.#fail('write a batch', nothingWritten());
+    if (kept === 0) return this.#writeRestCached();
     this.#bytesLeft -= kept;
     this.#offset += kept;
     if (this.#bytesLeft > 0) {
@@ -162,11 +189,9 @@ export class BatchWriter {
 
   #onWriteError(error: IoError): void {
     if (isInterrupted(error)) return this.#writeRest();
-    if (this.#isDirect && error.code === 'EINVAL') {
+    if (this.#isDirect && isUnsupported(error)) {
       this.#leaveDirect(error);
-      this.#isDirect = false;
-      this.#file = (this.#segment as SegmentState).file;
-      return this.#writeRest();
+      return this.#writeRestCached();
     }
     if (!isOutOfSpace(error)) return this.#fail('write a batch', error);
     if (!this.#owner.waitsForSpace(error)) return;

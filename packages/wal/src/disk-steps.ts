@@ -12,6 +12,11 @@ export function isInterrupted(error: IoError): boolean {
   return error.code === 'EINTR' || error.code === 'EAGAIN';
 }
 
+/** What a file system answers that writes nothing past its cache; nothing was written. */
+export function isUnsupported(error: IoError): boolean {
+  return error.code === 'EINVAL' || error.code === 'ENOTSUP' || error.code === 'EOPNOTSUPP';
+}
+
 /** A write that neither fails nor writes would be tried for ever. */
 export function nothingWritten(): IoError {
   return Object.assign(new Error('a write wrote nothing'), { code: 'EIO' });

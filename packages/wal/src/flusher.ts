@@ -163,6 +163,8 @@ export class Flusher {
     const onNoSpace = (error: IoError): void => void this.#owner.waitsForSpace(error);
     this.#spares.take(onNoSpace, (spare) => {
       if (this.#isStopped) return this.#disk.close(spare.file, () => {});
+      // From here on it is closed with the segment, however the rotation ends.
+      segment.file = spare.file;
       const previous = this.#segments.at(segment.slot - 1);
       previous.end = this.#lastEnd;
       previous.lastSeq = this.#lastSeq;
@@ -195,10 +197,8 @@ export class Flusher {
         ['sync the directory', (done) => this.#disk.syncDir(this.#directory, done)],
         [
           'write STORE',
-          (done) => {
-            segment.file = spare.file;
-            this.#store.update({ newestSeg: segment.segId, durableSeq: this.#lastSeq }, done);
-          },
+          (done) =>
+            this.#store.update({ newestSeg: segment.segId, durableSeq: this.#lastSeq }, done),
         ],
       ];
       const next = (at: number): void => {
@@ -216,7 +216,7 @@ export class Flusher {
           if (error === null) return next(at + 1);
           // The header alone may be written again: the file is not part of the log yet.
           if (at > 0 || !isOutOfSpace(error)) return this.#fail(step[0], error, batch.start);
-          if (!this.#owner.waitsForSpace(error)) return this.#disk.close(spare.file, () => {});
+          if (!this.#owner.waitsForSpace(error)) return;
           this.#owner.onInfo(`no space for a segment header (${error.code}), trying again`);
           this.#clock.at(this.#clock.monotonicMs() + spaceRetryMs, () => {
             if (!this.#isStopped) next(at);

@@ -50,8 +50,8 @@ export class Slab {
 export class SlabRing {
   readonly slabBytes: number;
   readonly #cacheBytes: number;
-  /** Null: any memory will do. */
-  readonly #alignedMemory: ((bytes: number) => Uint8Array | null) | null;
+  /** Null: any memory will do, or there was no other to be had: each attempt costs a collection of garbage. */
+  #alignedMemory: ((bytes: number) => Uint8Array | null) | null;
   /** In stream order from #head on. */
   #slabs: Slab[] = [];
   #head = 0;
@@ -90,6 +90,7 @@ export class SlabRing {
     const pooled = isPlain ? this.#pool.pop() : undefined;
     const chosen = pooled ?? this.#alignedMemory?.(units * this.slabBytes) ?? null;
     const isAligned = this.#alignedMemory !== null && chosen !== null;
+    if (isPlain && chosen === null) this.#alignedMemory = null;
     const bytes = chosen ?? new Uint8Array(units * this.slabBytes);
     const slab = new Slab(bytes, isAligned, segment, fileStart, limit, from);
     for (let i = 0; i < units && unit + i < segment.slabs.length; i++) {

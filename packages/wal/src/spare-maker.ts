@@ -265,7 +265,8 @@ export class SpareMaker {
     if (!isOutOfSpace(error)) {
       this.#isMaking = false;
       if (!this.#isStopped) this.#fail(what, error);
-      this.#settle();
+      if (spare === null) this.#settle();
+      else this.#world.disk.close(spare.file, () => this.#settle());
       return;
     }
     if (this.#ready.length === 0 && !this.isOutOfSpace) {

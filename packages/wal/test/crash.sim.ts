@@ -108,11 +108,18 @@ class Run {
   freed = 0;
   rewritten = 0;
   readonly groupsMax: number;
+  /** Batches go past the page cache, in most lives: what is drawn for that is drawn apart. */
+  readonly isDirect: boolean;
+  readonly directRng: SimRng;
+  /** Batches that were written so, as far as a life shows: it did without syncs. */
+  unsynced = 0;
 
   constructor(seed: number, groupsMax = 6) {
     this.groupsMax = groupsMax;
     this.host = new SimLogHost(seed);
     this.rng = new SimRng(seed, 'model');
+    this.isDirect = seed % 3 === 0;
+    this.directRng = new SimRng(seed, 'direct');
   }
 
   /** Opens, over crashes in the middle of opening, and checks what is found. */
@@ -136,13 +143,34 @@ class Run {
   }
 
   tryOpen(): SimLog | FlotillaError | null {
+    const { directRng } = this;
+    const { disk } = this.host;
+    const isDirect = this.isDirect && directRng.chance(0.8);
+    if (isDirect) {
+      // It may be refused from the start or later, for good, and be cut short at any time.
+      disk.hasDirect = directRng.chance(0.9);
+      disk.clearFaults();
+      if (directRng.chance(0.2)) {
+        const after = directRng.below(60);
+        const refused = { kind: 'error', code: 'EINVAL' } as const;
+        disk.plan({ op: 'writev', path: this.isDirectFile, after, effect: refused });
+      } else {
+        // After a short write the rest may go through the cache, where a refusal would be a failure.
+        const effect = { kind: 'short', bytes: (asked: number) => directRng.below(asked) } as const;
+        disk.plan({ op: 'writev', path: /seg$/, times: 1e9, probability: 0.05, effect });
+      }
+    }
     try {
-      return this.host.tryOpen();
+      return this.host.tryOpen({ syncMethod: isDirect ? 'direct' : 'fdatasync' });
     } catch (error) {
       if (this.host.disk.isStopped) return null;
       throw error;
     }
   }
+
+  /** Only where it is open for writes past the page cache EINVAL is no failure. */
+  readonly isDirectFile = (path: string): boolean =>
+    this.host.disk.openFiles.some((file) => file.path === path && file.mode === 'writeDirect');
 
   check(log: SimLog): void {
     const touched = new Set(this.journal.map((change) => change.groupId));
@@ -380,6 +408,8 @@ class Run {
       this.noteAcked(log);
       expect(log.poison).toEqual([]);
     }
+    const { batches, syncs, rotations } = log.wal.counters;
+    this.unsynced += Math.max(0, batches + rotations - syncs);
     this.freed += log.wal.counters.segmentsFreed;
     this.rewritten += log.wal.counters.rewrittenBytes;
     if (!this.host.disk.isStopped && this.rng.chance(0.3)) {
@@ -407,6 +437,7 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
     let torn = 0;
     let freed = 0;
     let rewritten = 0;
+    let unsynced = 0;
     const first = Number(process.env.WAL_SEED_FIRST ?? 1);
     const seeds = Number(process.env.WAL_SEEDS ?? 60);
     for (let seed = first; seed < first + seeds; seed++) {
@@ -421,6 +452,7 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
       torn += run.torn;
       freed += run.freed;
       rewritten += run.rewritten;
+      unsynced += run.unsynced;
     }
     // A few seeds are somebody's look at what they show. A run is worth something only if tails were torn and carried over.
     if (seeds < 60) return;
@@ -428,6 +460,7 @@ describe('WF28, WF29, WF56, WF60, WF63: the log over crashes at any point', () =
     expect(torn).toBeGreaterThan(5);
     expect(freed).toBeGreaterThan(20);
     expect(rewritten).toBeGreaterThan(10_000);
+    expect(unsynced).toBeGreaterThan(200);
   }, 600_000);
 
   it('WF63: thousands of groups and a crash about every 200 steps, against the model', () => {

@@ -1,15 +1,18 @@
 // The log on a simulated host: virtual time, a disk that tears, loses and fails as told, power cuts.
 
 import type { CrashPolicy, SimDisk } from '@flotilla/testkit';
-import { type SimHost, SimWorld } from '@flotilla/testkit';
+import { loseEverything, type SimHost, SimWorld } from '@flotilla/testkit';
 import type { FlotillaError, World } from '@flotilla/io';
-import type { Wal, WalOptions } from '../src/api.ts';
+import { expect } from 'vitest';
+import { RecordRef, type Wal, type WalOptions } from '../src/api.ts';
+import { segmentName } from '../src/format.ts';
 import { inspectDirectory } from '../src/inspect/inspect-directory.ts';
 import type { Inspection } from '../src/inspect/inspection.ts';
 import { openWal } from '../src/open.ts';
 import { layEntries, noVote, small } from './harness.ts';
 
 export const directory = '/data/wal';
+export const segment = (id: number): string => `${directory}/${segmentName(id)}`;
 
 export interface SimLog {
   readonly wal: Wal;
@@ -255,4 +258,43 @@ export function withEntriesOnly(): { host: SimLogHost; log: SimLog; last: number
   host.run(() => counters.segmentsFreed > 0);
   host.runMs(1000);
   return { host, log, last, sealed: lasts[1] as number };
+}
+
+/** A log with one group and one durable entry. */
+export function started(options: Partial<WalOptions> = {}): {
+  host: SimLogHost;
+  log: SimLog;
+  slot: number;
+} {
+  const host = new SimLogHost();
+  const log = host.open(options);
+  const slot = openGroup(log, 1);
+  append(log, slot, 1, ['one']);
+  host.sync(log);
+  host.runMs(300);
+  return { host, log, slot };
+}
+
+/** What is acknowledged stays, nothing more is written; `acked` is the least last index of each group after a power cut. */
+export function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, number>): void {
+  expect(log.poison).toHaveLength(1);
+  expect(log.wal.poisoned).toBe(log.poison[0]);
+  const calls = host.disk.callCount;
+  const durable = log.wal.durablePosition;
+  const { syncs } = log.wal.counters;
+  expect(() => append(log, 0, 2, ['no'])).toThrow(log.poison[0]);
+  log.wal.endTurn();
+  host.runMs(2000);
+  expect(log.wal.durablePosition).toBe(durable);
+  expect(log.wal.counters.syncs).toBe(syncs);
+  const ref = new RecordRef();
+  expect(log.wal.lookup(0, 1, ref)).toBe(true);
+  expect(host.close(log)).toBeNull();
+  // Only descriptors are closed: nothing is written, synced or renamed any more.
+  expect(host.disk.callLog.slice(calls).every((call) => call.op === 'close')).toBe(true);
+  host.powerCut(loseEverything);
+  const again = host.open();
+  for (const [group, last] of Object.entries(acked)) {
+    expect(lastIndexes(again)[Number(group)]).toBeGreaterThanOrEqual(last);
+  }
 }

@@ -7,50 +7,18 @@ import { payloadIn } from './harness.ts';
 import {
   append,
   directory,
+  expectPoisoned,
   lastIndexes,
   openGroup,
+  segment,
   SimLogHost,
   type SimLog,
+  started,
   storeWith,
   withEntriesOnly,
 } from './sim-harness.ts';
 
-const segment = (id: number): string => `${directory}/${segmentName(id)}`;
 const error = (code: string): FaultEffect => ({ kind: 'error', code });
-
-/** A log with one group and one durable entry. */
-function started(): { host: SimLogHost; log: SimLog; slot: number } {
-  const host = new SimLogHost();
-  const log = host.open();
-  const slot = openGroup(log, 1);
-  append(log, slot, 1, ['one']);
-  host.sync(log);
-  host.runMs(300);
-  return { host, log, slot };
-}
-
-function expectPoisoned(host: SimLogHost, log: SimLog, acked: Record<number, number>): void {
-  expect(log.poison).toHaveLength(1);
-  expect(log.wal.poisoned).toBe(log.poison[0]);
-  const calls = host.disk.callCount;
-  const durable = log.wal.durablePosition;
-  const { syncs } = log.wal.counters;
-  expect(() => append(log, 0, 2, ['no'])).toThrow(log.poison[0]);
-  log.wal.endTurn();
-  host.runMs(2000);
-  expect(log.wal.durablePosition).toBe(durable);
-  expect(log.wal.counters.syncs).toBe(syncs);
-  const ref = new RecordRef();
-  expect(log.wal.lookup(0, 1, ref)).toBe(true);
-  expect(host.close(log)).toBeNull();
-  // Only descriptors are closed: nothing is written, synced or renamed any more.
-  expect(host.disk.callLog.slice(calls).every((call) => call.op === 'close')).toBe(true);
-  host.powerCut(loseEverything);
-  const again = host.open();
-  for (const [group, last] of Object.entries(acked)) {
-    expect(lastIndexes(again)[Number(group)]).toBeGreaterThanOrEqual(last);
-  }
-}
 
 describe('a failure of the disk', () => {
   it('WF31: an fdatasync that fails once poisons: it is not tried again and nothing more is acknowledged', () => {
