@@ -1,7 +1,7 @@
 // The log and the power cut: a writer that prints what was acknowledged runs on an ext4 file system in an image, whose
 // power is cut (EXT4_IOC_SHUTDOWN) at moments from the first step of an opening to deep inside a burst. What was not synced
 // is gone. The image is mounted again, and each next life must find exactly a prefix of what was laid, with every turn
-// in it that was ever acknowledged.
+// in it that was ever acknowledged. Every other life writes its batches past the page cache (syncMethod 'direct').
 //
 // FLOTILLA_POWER_CUTS sets the number of cuts (200 in the long form), FLOTILLA_SEED repeats what was laid and when the cut was
 // to come; what the operating system makes of it is not repeatable.
@@ -25,6 +25,9 @@ const livesPerDirectory = 20;
 
 let images: Images;
 let image: Image;
+
+const cached = { syncMethod: 'fdatasync' };
+const direct = { syncMethod: 'direct' };
 
 /** Presses the button at that moment, and mounts the image again once the writer has ended. */
 async function cutAt(
@@ -69,14 +72,20 @@ describe.skipIf(missing !== null)(
           for (let i = 0; i < livesPerDirectory && n < cuts; i++, n++) {
             // A process that died before the power did: what the page cache then shows may not be on the disk.
             if (dice.below(4) === 0) {
-              const killed = rig.start({ window: 1 + dice.below(12) });
+              const killed = rig.start({
+                window: 1 + dice.below(12),
+                log: n % 4 < 2 ? direct : cached,
+              });
               const { name, when } = momentOf(dice);
               await killed.until(name, when);
               await killed.kill();
               rig.judge(killed);
               killedFirst++;
             }
-            const life = rig.start({ window: 1 + dice.below(12) });
+            const life = rig.start({
+              window: 1 + dice.below(12),
+              log: n % 2 === 0 ? direct : cached,
+            });
             const { name, when } = momentOf(dice);
             await cutAt(life, when, name, dice.below(4) === 0 ? 'data' : 'everything');
             const verdict = life.opened?.report.verdict;
@@ -98,6 +107,21 @@ describe.skipIf(missing !== null)(
       },
       60_000 + cuts * 5_000,
     );
+
+    it('WF65: a batch that went past the page cache is there after a power cut, without a sync', async () => {
+      const rig = new LogRig(join(image.mountPoint, 'direct'), seed);
+      const life = rig.start({ log: direct });
+      const when = (each: Life): boolean => each.opened !== null && each.acked >= 50;
+      await cutAt(life, when, '50 turns', 'everything');
+      // ext4 does it: nothing went another way.
+      expect(life.process.stderr).not.toContain("as with syncMethod 'fdatasync'");
+      rig.judge(life);
+      const next = rig.start({ turnsMax: 0, log: direct });
+      expect(await next.ended(), next.process.stderr).toEqual({ code: 0, signal: null });
+      rig.judge(next);
+      expect(rig.acked).toBeGreaterThanOrEqual(50);
+      rmSync(rig.directory, { recursive: true });
+    });
 
     it('would have noticed: a log without syncs loses what it acknowledged', async () => {
       const rig = new LogRig(join(image.mountPoint, 'unsynced'), seed);
