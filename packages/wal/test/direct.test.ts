@@ -95,19 +95,19 @@ describe('a batch that is written past the page cache', () => {
   });
 
   it('WF34: goes on past the cache where a write was short, from the page where it stopped', () => {
-    const shapes: [FaultEffect & { kind: 'short' }, number][] = [
-      [{ kind: 'short', bytes: 4096 }, 3],
-      [{ kind: 'short', bytes: 4608 }, 3],
-      [{ kind: 'short', bytes: (asked) => asked - 512 }, 1],
+    const shapes: [number | ((asked: number) => number), number][] = [
+      [4096, 3],
+      [4608, 3],
+      [(asked) => asked - 512, 1],
     ];
-    for (const [effect, times] of shapes) {
+    for (const [bytes, times] of shapes) {
       const { host, log, slot } = started(direct);
       const { syncs } = log.wal.counters;
       const fault = host.disk.plan({
         op: 'writev',
         path: segment(1),
         times,
-        effect,
+        effect: { kind: 'short', bytes },
       });
       append(log, slot, 2, ['two'.repeat(9000)]);
       host.sync(log);
