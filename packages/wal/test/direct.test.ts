@@ -375,7 +375,7 @@ describe('where nothing can be written past the page cache', () => {
 describe('the second descriptor of a segment', () => {
   const methods: readonly SyncMethod[] = ['direct', 'dsync', 'fdatasync', 'none'];
 
-  it('is closed when the next segment begins, and at the close of the log', () => {
+  it('WF60: is closed when the next segment begins, and at the close of the log', () => {
     for (const syncMethod of methods) {
       const { host, log, slot } = started({ syncMethod });
       const mode = syncMethod === 'direct' ? 'writeDirect' : 'writeSync';
@@ -394,7 +394,7 @@ describe('the second descriptor of a segment', () => {
     }
   });
 
-  it('is closed once, with all others, by the close of a log that failed at any of its disk operations', () => {
+  it('WF35: is closed once, with all others, by the close of a log that failed at any of its disk operations', () => {
     for (const syncMethod of methods) {
       let failed = 0;
       for (const effect of [error('EIO'), error('ENOSPC')]) {

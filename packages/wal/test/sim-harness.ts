@@ -123,7 +123,9 @@ export class SimLogHost {
       outcome = error as FlotillaError | null;
     });
     this.run(() => isDone);
+    const left = this.disk.openFiles.map(({ path, mode }) => `${path} (${mode})`);
     this.end();
+    if (isDone && left.length > 0) throw new Error(`closed with files open: ${left.join(', ')}`);
     return outcome;
   }
 
