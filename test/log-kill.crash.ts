@@ -2,7 +2,8 @@
 // moments from the first step of an opening to deep inside a burst. Each next life must find exactly a prefix of what
 // was laid, all acknowledged turns in it. The page cache survives a killed process, so this shows that nothing is said
 // too early and that recovery copes with every half-done step; that what was said is on the disk is for the power cut.
-// Every third life writes its batches past the page cache (syncMethod 'direct'), where the file system does that.
+// Every third life writes its batches past the page cache (syncMethod 'direct'), where the file system does that; half
+// of these in the I/O thread.
 //
 // FLOTILLA_KILLS sets the number of kills (1,000 in the long form), FLOTILLA_SEED repeats what was laid and when it was to
 // be killed; what the operating system makes of it is not repeatable.
@@ -41,7 +42,7 @@ describe(`the log under SIGKILL (FLOTILLA_SEED=${seed}, ${kills} kills)`, () => 
         const rig = new LogRig(join(folder, `wal-${n}`), dice.below(2 ** 31));
         for (let i = 0; i < livesPerDirectory && n < kills; i++, n++) {
           const log = { syncMethod: n % 3 === 2 ? 'direct' : 'fdatasync' };
-          const life = rig.start({ window: 1 + dice.below(12), log });
+          const life = rig.start({ window: 1 + dice.below(12), log, ioThread: n % 6 === 5 });
           const moment = momentOf(dice);
           await life.until(moment.name, moment.when);
           const end = await life.kill();

@@ -37,6 +37,7 @@ const comparisons = {
     rows: '5x10x1024,48x1x128,1000x1x128',
     prepare: () => void run('cargo', ['build', '--release', '--locked'], join(here, 'raft-engine')),
     sides: (mode) => [
+      { name: `flotilla, ${mode}, I/O thread`, theirs: false, run: ourLog('thread') },
       { name: `flotilla, ${mode}, direct`, theirs: false, run: ourLog('direct') },
       { name: `flotilla, ${mode}, dsync`, theirs: false, run: ourLog('dsync') },
       { name: `flotilla, ${mode}, fdatasync`, theirs: false, run: ourLog('fdatasync') },
@@ -159,7 +160,7 @@ function linesOf(measured, unit) {
 }
 
 /**
- * @param {'direct' | 'dsync' | 'fdatasync'} sync
+ * @param {'thread' | 'direct' | 'dsync' | 'fdatasync'} sync
  * @returns {Side['run']}
  */
 function ourLog(sync) {
@@ -167,8 +168,8 @@ function ourLog(sync) {
     const [groups = '', block = '', payload = ''] = row.split('x');
     const shape = ['--groups', groups, '--block', block, '--payload', payload];
     const how = ['--mode', mode, '--sync', sync, '--seconds', seconds, '--warmup', warmup];
-    const words = ['wal', '--part', 'rounds', ...shape, ...how, '--dir', dir, '--json', '-'];
-    const [result] = JSON.parse(run(process.execPath, [bench, ...words])).results;
+    const words = ['wal', '--part', 'rounds', '--raw', 'off', ...shape, ...how, '--dir', dir];
+    const [result] = JSON.parse(run(process.execPath, [bench, ...words, '--json', '-'])).results;
     const { roundsPerSecond: rate, p50Ms, p99Ms } = result;
     return figuresOf({ rate, p50Ms, p99Ms });
   };

@@ -28,6 +28,8 @@ export interface LifeOptions {
   /** A bug of the writer that the rig must notice. */
   readonly plant?: 'none' | 'ackEarly';
   readonly log?: Readonly<Record<string, unknown>>;
+  /** The log's direct writes have a thread of their own. */
+  readonly ioThread?: boolean;
 }
 
 export interface OpenedEvent {

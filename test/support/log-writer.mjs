@@ -53,6 +53,7 @@ import {
  * @property {number} window Turns that may wait for the disk.
  * @property {boolean} create
  * @property {boolean} gate Wait for `go`, after naming the thread that makes the system calls.
+ * @property {boolean} ioThread The log's writes have a thread of their own.
  * @property {'none' | 'ackEarly'} plant A planted bug that the rig must notice.
  * @property {Partial<import('@flotilla/wal').WalOptions>} log
  */
@@ -110,7 +111,7 @@ function open() {
   emit({ event: 'opening' });
   const { directory, create, entryBytesMax, log } = options;
   openWal(
-    createNodeWorld(),
+    createNodeWorld({ ioThread: options.ioThread }),
     { directory, create, instance: 0, entryBytesMax, onInfo: note, ...log },
     { onDurable, onPoisoned },
     (error, opened) => {

@@ -6,11 +6,13 @@ import {
   blockBytesOf,
   blockHeaderBytes,
   blockTableSlotBytes,
+  copyBytes,
   putU32,
   sealBlockInRecord,
   tableSlot,
+  wordsOf,
 } from '@flotilla/codec';
-import { createNodeWorld, type FlotillaError } from '@flotilla/io';
+import { createNodeWorld, type FlotillaError, type NodeWorld } from '@flotilla/io';
 import { openWal, type Wal, type WalOptions } from '@flotilla/wal';
 
 export const noVote = { nodeId: 0, generation: 0, instance: 0 };
@@ -29,6 +31,7 @@ export class BenchLog {
     directory: string,
     create: boolean,
     options: Partial<WalOptions> = {},
+    world: NodeWorld = createNodeWorld(),
   ): Promise<BenchLog> {
     return new Promise((resolve, reject) => {
       let log: BenchLog | null = null;
@@ -40,16 +43,11 @@ export class BenchLog {
           throw error;
         },
       };
-      openWal(
-        createNodeWorld(),
-        { directory, create, instance: 0, ...options },
-        events,
-        (error, wal) => {
-          if (error !== null) return reject(error);
-          log = new BenchLog(wal);
-          resolve(log);
-        },
-      );
+      openWal(world, { directory, create, instance: 0, ...options }, events, (error, wal) => {
+        if (error !== null) return reject(error);
+        log = new BenchLog(wal);
+        resolve(log);
+      });
     });
   }
 
@@ -85,31 +83,38 @@ export class BenchLog {
   }
 }
 
+/** What every entry of a measurement holds. */
+export interface Payload {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array | null;
+}
+
 /** Lays a block of `count` entries with this payload each. */
 export function layBlock(
   wal: Wal,
   slot: number,
   firstIndex: number,
   count: number,
-  payload: Uint8Array,
+  payload: Payload,
 ): void {
-  const size = payload.length;
+  const size = payload.bytes.length;
   const blockBytes = blockBytesOf(count, count * size);
   wal.beginEntries(slot, firstIndex, count, 1, blockBytes);
-  const { entriesBytes: bytes, entriesAt: at } = wal;
+  const { entriesBytes: bytes, entriesWords: words, entriesAt: at } = wal;
   let table = at + blockHeaderBytes;
   let to = table + blockTableSlotBytes * count;
   for (let i = 0; i < count; i++) {
     putU32(bytes, table, tableSlot(size, 0, 0));
-    bytes.set(payload, to);
+    copyBytes(payload.bytes, payload.words, 0, size, bytes, words, to);
     table += blockTableSlotBytes;
     to += size;
   }
-  sealBlockInRecord(bytes, at, { firstIndex, term: 1, count, blockBytes }, wal.entriesWords);
+  sealBlockInRecord(bytes, at, { firstIndex, term: 1, count, blockBytes }, words);
   wal.finishEntries();
 }
 
 /** Bytes that no compressor likes. */
-export function payloadOf(bytes: number): Uint8Array {
-  return new Uint8Array(randomBytes(bytes));
+export function payloadOf(length: number): Payload {
+  const bytes = new Uint8Array(randomBytes(length));
+  return { bytes, words: wordsOf(bytes) };
 }

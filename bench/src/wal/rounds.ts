@@ -6,9 +6,11 @@
 
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { createNodeWorld } from '@flotilla/io';
+import type { SyncMethod } from '@flotilla/wal';
 import { Latencies } from '../latencies.ts';
 import type { BenchResult } from '../suite.ts';
-import { BenchLog, layBlock, payloadOf } from './bench-log.ts';
+import { BenchLog, layBlock, type Payload, payloadOf } from './bench-log.ts';
 
 const mib = 1024 * 1024;
 const keptRounds = 64;
@@ -22,13 +24,18 @@ export interface RoundsShape {
   readonly payload: number;
 }
 
+/** How a batch becomes durable; `thread`: `direct` by the I/O thread. */
+export type HowDurable = 'fdatasync' | 'dsync' | 'direct' | 'thread';
+
 export interface RoundsPlan extends RoundsShape {
   readonly directory: string;
   readonly seconds: number;
   /** Seconds before them. */
   readonly warmup: number;
   readonly overlapped: boolean;
-  readonly syncMethod: 'fdatasync' | 'dsync' | 'direct';
+  readonly how: HowDurable;
+  /** Take turns with raw writes of the same bytes. */
+  readonly besideRaw: boolean;
 }
 
 /** The log under rounds: indexes, compaction, time spent laying. */
@@ -36,11 +43,11 @@ class Rounds {
   readonly #log: BenchLog;
   readonly #slots: readonly number[];
   readonly #entries: number;
-  readonly #payload: Uint8Array;
+  readonly #payload: Payload;
   round = 0;
   layMs = 0;
 
-  constructor(log: BenchLog, slots: readonly number[], entries: number, payload: Uint8Array) {
+  constructor(log: BenchLog, slots: readonly number[], entries: number, payload: Payload) {
     this.#log = log;
     this.#slots = slots;
     this.#entries = entries;
@@ -63,16 +70,19 @@ class Rounds {
 }
 
 export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
-  const { directory, groups, entries, payload, seconds, warmup, overlapped, syncMethod } = plan;
+  const { directory, groups, entries, payload, seconds, warmup, overlapped, how } = plan;
+  const world = createNodeWorld({ ioThread: how === 'thread' });
+  const syncMethod: SyncMethod = how === 'thread' ? 'direct' : how;
   const options = { syncMethod, cacheBytes: 16 * mib };
   const log = await BenchLog.open(
-    join(directory, `rounds-${groups}-${entries}-${overlapped}-${syncMethod}`),
+    join(directory, `rounds-${groups}-${entries}-${overlapped}-${how}`),
     true,
     options,
+    world,
   );
   const rounds = new Rounds(log, log.openGroups(groups), entries, payloadOf(payload));
-  const raw = new RawWriter(join(directory, 'raw'), 256 * mib);
-  const turns = 6;
+  const raw = plan.besideRaw ? new RawWriter(join(directory, 'raw'), 256 * mib) : null;
+  const turns = raw === null ? 1 : 6;
   const turnMs = (seconds * 1000) / turns;
   let logMs = 0;
   let logRounds = 0;
@@ -92,6 +102,7 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
     logRounds += rounds.round - before;
     const { counters } = log.wal;
     roundBytes = (counters.batchBytes - batchBytes) / (counters.batches - batches);
+    if (raw === null) break;
     const aligned = Math.round(roundBytes / 4096) * 4096;
     const done = await raw.run(aligned, turnMs / 2, rawLatencies);
     rawMs += done.elapsedMs;
@@ -100,12 +111,13 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
   const laidEntries = (rounds.round - firstRound) * groups * entries;
   const { segmentsRecycled, rotations } = log.wal.counters;
   await log.close();
-  raw.close();
+  world.end();
+  raw?.close();
   const perRoundMs = logMs / logRounds;
   const size = entries === 1 ? `${payload} B` : `${entries} x ${payload} B`;
-  const name = `${groups} groups x ${size}, one fsync a round, ${overlapped ? 'overlapped' : 'strict'}, ${syncMethod}`;
+  const name = `${groups} groups x ${size}, one fsync a round, ${overlapped ? 'overlapped' : 'strict'}, ${how}`;
   const p = latencies.percentiles();
-  return [
+  const results: BenchResult[] = [
     {
       name: `entries, ${name}`,
       unit: '1/s',
@@ -117,19 +129,22 @@ export async function measureRounds(plan: RoundsPlan): Promise<BenchResult[]> {
       rotations,
     },
     {
-      name: `time by raw write + fdatasync of the same bytes, ${name}`,
-      unit: 'ratio',
-      value: Number((perRoundMs / (rawMs / rawRounds)).toFixed(3)),
-      roundMs: Number(perRoundMs.toFixed(4)),
-      rawMs: Number((rawMs / rawRounds).toFixed(4)),
-      ofMedians: Number((p.p50Ms / rawLatencies.percentiles().p50Ms).toFixed(3)),
-    },
-    {
       name: `encode + CRC an entry, ${name}`,
       unit: 'us',
       value: Number(((rounds.layMs * 1000) / laidEntries).toFixed(4)),
     },
   ];
+  if (raw === null) return results;
+  const rawRoundMs = rawMs / rawRounds;
+  results.splice(1, 0, {
+    name: `time by raw write + fdatasync of the same bytes, ${name}`,
+    unit: 'ratio',
+    value: Number((perRoundMs / rawRoundMs).toFixed(3)),
+    roundMs: Number(perRoundMs.toFixed(4)),
+    rawMs: Number(rawRoundMs.toFixed(4)),
+    ofMedians: Number((p.p50Ms / rawLatencies.percentiles().p50Ms).toFixed(3)),
+  });
+  return results;
 }
 
 /** Runs rounds for so long and answers the time they took. */
@@ -184,7 +199,7 @@ class RawWriter {
     durationMs: number,
     latencies: Latencies,
   ): Promise<{ readonly rounds: number; readonly elapsedMs: number }> {
-    const data = payloadOf(roundBytes);
+    const data = payloadOf(roundBytes).bytes;
     const startedMs = performance.now();
     let rounds = 0;
     let lastMs = startedMs;

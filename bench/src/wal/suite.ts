@@ -59,8 +59,14 @@ const options = {
   sync: {
     kind: 'choice',
     default: 'all',
-    choices: ['all', 'fdatasync', 'dsync', 'direct'],
-    help: 'how the batches of the rounds become durable: write and fdatasync, one synchronous write, or one past the page cache',
+    choices: ['all', 'fdatasync', 'dsync', 'direct', 'thread'],
+    help: 'how the batches of the rounds become durable: write and fdatasync, one synchronous write, one past the page cache, or that by a thread of its own',
+  },
+  raw: {
+    kind: 'choice',
+    default: 'beside',
+    choices: ['beside', 'off'],
+    help: 'raw writes of the same bytes by turns with the rounds, or nothing that disturbs them',
   },
   dir: { kind: 'text', default: tmpdir(), help: 'folder for the logs' },
 } as const satisfies OptionTable;
@@ -78,10 +84,11 @@ export async function wal(args: readonly string[]): Promise<SuiteReport> {
   const results: BenchResult[] = [];
   try {
     const { groups, block, payload, seconds, warmup, mode, sync } = params;
-    for (const syncMethod of ['fdatasync', 'dsync', 'direct'] as const) {
-      if (sync !== 'all' && sync !== syncMethod) continue;
+    for (const how of ['fdatasync', 'dsync', 'direct', 'thread'] as const) {
+      if (sync !== 'all' && sync !== how) continue;
       const measure = async (shape: RoundsShape, overlapped: boolean): Promise<void> => {
-        const plan = { directory, seconds, warmup, overlapped, syncMethod, ...shape };
+        const besideRaw = params.raw === 'beside';
+        const plan = { directory, seconds, warmup, overlapped, how, besideRaw, ...shape };
         results.push(...(await measureRounds(plan)));
       };
       for (const overlapped of [true, false]) {

@@ -11,7 +11,7 @@ import {
   RaftCore,
   votersMax,
 } from '@flotilla/core';
-import { createNodeWorld, FlotillaError, type World } from '@flotilla/io';
+import { createNodeWorld, FlotillaError, type NodeWorld, type World } from '@flotilla/io';
 import { openTransport, type Transport } from '@flotilla/transport';
 import {
   openWal,
@@ -71,6 +71,8 @@ export class Host {
   readonly #transport: Transport;
   readonly #recovered = new Map<number, RecoveredGroup>();
   readonly #handles = new Map<number, GroupHandle>();
+  /** Made by open(), ended with the host. */
+  #ownWorld: NodeWorld | null = null;
   readonly #tombstones: Map<number, Tombstone>;
   /** Groups whose replica is being made. */
   readonly #making = new Set<number>();
@@ -112,7 +114,23 @@ export class Host {
    */
   static async open(options: HostOptions): Promise<Host> {
     const numbers = resolveNumbers(options);
-    const world = options.world ?? createNodeWorld();
+    if (options.world !== undefined) return Host.#openIn(options.world, options, numbers);
+    const world = createNodeWorld({ ioThread: options.ioThread });
+    try {
+      const host = await Host.#openIn(world, options, numbers);
+      host.#ownWorld = world;
+      return host;
+    } catch (error) {
+      world.end();
+      throw error;
+    }
+  }
+
+  static async #openIn(
+    world: World,
+    options: HostOptions,
+    numbers: ResolvedNumbers,
+  ): Promise<Host> {
     const calls = new CallTable(world.clock, numbers.pendingBytesMax, numbers.groupPendingBytesMax);
     const onInfo = options.onInfo ?? ((): void => {});
     const instances = new Map(options.peers.map(({ nodeId, instance }) => [nodeId, instance]));
@@ -385,9 +403,13 @@ export class Host {
   async #close(): Promise<void> {
     this.#engine.stop();
     await new Promise<void>((resolve) => this.#transport.close(() => resolve()));
-    await new Promise<void>((resolve, reject) =>
-      this.#wal.close((error) => (error === null ? resolve() : reject(error))),
-    );
+    try {
+      await new Promise<void>((resolve, reject) =>
+        this.#wal.close((error) => (error === null ? resolve() : reject(error))),
+      );
+    } finally {
+      this.#ownWorld?.end();
+    }
   }
 
   #checkGroup({ groupId, join, members }: GroupOptions): void {

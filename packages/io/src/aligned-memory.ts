@@ -9,16 +9,22 @@ const wasmPagesMax = 65_536;
 
 /** The part of the JavaScript API that is used; Node's types have it only together with the browser's. */
 interface WasmMemoryConstructor {
-  new (descriptor: { initial: number; maximum: number }): { readonly buffer: ArrayBuffer };
+  new (descriptor: {
+    initial: number;
+    maximum: number;
+    shared: boolean;
+  }): {
+    readonly buffer: ArrayBuffer | SharedArrayBuffer;
+  };
 }
 
 /** Zeroed memory of `bytes` that begins at a page; null where there is no WebAssembly or no room for its mapping. */
-export function alignedMemory(bytes: number): Uint8Array | null {
+export function alignedMemory(bytes: number, shared = false): Uint8Array | null {
   const { WebAssembly } = globalThis as { WebAssembly?: { Memory: WasmMemoryConstructor } };
   const pages = Math.ceil(bytes / wasmPageBytes);
   if (WebAssembly === undefined || !(pages >= 1 && pages <= wasmPagesMax)) return null;
   try {
-    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
     return new Uint8Array(buffer, 0, bytes);
   } catch {
     return null;

@@ -2,7 +2,7 @@ export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type ErrorCode, errorCodes, errorWithoutStack, FlotillaError } from './errors.ts';
 export { parseAddress } from './node-net.ts';
 export { type WorkerSide, workerSide } from './node-workers.ts';
-export { createNodeWorld } from './node-world.ts';
+export { createNodeWorld, type NodeWorld, type NodeWorldOptions } from './node-world.ts';
 export type {
   Callback,
   Clock,

@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { alignedMemory } from './aligned-memory.ts';
+import type { IoThread } from './io-thread.ts';
 import { PidFile } from './pid-file.ts';
 import type {
   Callback,
@@ -32,10 +33,13 @@ const openFlags: Record<OpenMode, number | null> = {
 class NodeFile implements File {
   readonly path: string;
   readonly fd: number;
+  /** Opened as `writeDirect`. */
+  readonly isDirect: boolean;
 
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, isDirect: boolean) {
     this.path = path;
     this.fd = fd;
+    this.isDirect = isDirect;
   }
 }
 
@@ -79,8 +83,15 @@ function kindOf(stat: fs.Stats): FileKind {
 }
 
 export class NodeDisk implements Disk {
+  /** Writes to files that are written past the page cache; null: Node's pool of threads does. */
+  readonly #thread: IoThread | null;
+
+  constructor(thread: IoThread | null = null) {
+    this.#thread = thread;
+  }
+
   alignedMemory(bytes: number): Uint8Array | null {
-    return alignedMemory(bytes);
+    return this.#thread === null ? alignedMemory(bytes) : this.#thread.memory(bytes);
   }
 
   open(path: string, mode: OpenMode, callback: Callback<File>): void {
@@ -88,7 +99,8 @@ export class NodeDisk implements Disk {
     if (flags === null)
       return void setImmediate(callback, noDirectWrites(path), undefined as never);
     fs.open(path, flags, 0o600, (error, fd) => {
-      callback(error, error === null ? new NodeFile(path, fd) : (undefined as never));
+      const isDirect = mode === 'writeDirect';
+      callback(error, error === null ? new NodeFile(path, fd, isDirect) : (undefined as never));
     });
   }
 
@@ -102,9 +114,11 @@ export class NodeDisk implements Disk {
     offset: number,
     callback: Callback<number>,
   ): void {
+    const { fd, isDirect } = file as NodeFile;
+    if (isDirect && this.#thread?.write(fd, buffers, offset, callback) === true) return;
     const only = buffers.length === 1 ? buffers[0] : undefined;
-    if (only === undefined) fs.writev(fdOf(file), buffers, offset, callback);
-    else fs.write(fdOf(file), only, 0, only.length, offset, callback);
+    if (only === undefined) fs.writev(fd, buffers, offset, callback);
+    else fs.write(fd, only, 0, only.length, offset, callback);
   }
 
   read(file: File, target: Uint8Array, offset: number, callback: Callback<number>): void {

@@ -13,7 +13,6 @@ import { BatchWriter } from './batch-writer.ts';
 import { isOutOfSpace, writeFully } from './disk-steps.ts';
 import {
   batchFlags,
-  batchHeaderBytes,
   encodeSegmentHeader,
   formatMajor,
   formatMinor,
@@ -32,6 +31,8 @@ import type { StoreFile } from './store-file.ts';
 const spaceRetryMs = 100;
 /** A batch that takes longer is told, so that a stalling disk is seen before somebody asks. */
 const slowBatchMs = 1000;
+/** Fewer bytes are not worth a call. */
+const prepareBytesMin = 4096;
 
 /** Where the log ended when the flusher began. */
 export interface LogEnd {
@@ -83,7 +84,7 @@ export class Flusher {
   #durableSeq: number;
   #isStopped = false;
 
-  // The batch in flight.
+  // The batch in flight; #bodyCrc: of the one that is being taken in.
   #batch: Batch | null = null;
   #seq = 0;
   #bodyCrc = 0;
@@ -234,6 +235,11 @@ export class Flusher {
 
   // --- One batch -----------------------------------------------------------------------------------------------------
 
+  /** Takes what is laid of the next batch into its CRC, while another one is in flight: sealing it takes less then. */
+  prepare(batch: Batch, end: number): void {
+    if (end - batch.digestedEnd >= prepareBytesMin) this.#digest(batch, end);
+  }
+
   #write(batch: Batch): void {
     this.#seal(batch);
     this.#startedMs = this.#clock.monotonicMs();
@@ -242,8 +248,7 @@ export class Flusher {
 
   #seal(batch: Batch): void {
     const { segment } = batch;
-    this.#bodyCrc = 0;
-    this.#stager.visit(segment, batch.start + batchHeaderBytes, batch.pageEnd, this.#addToCrc);
+    this.#digest(batch, batch.pageEnd);
     const head = segment.slabs[Math.floor(batch.start / this.#segments.slabBytes)];
     assert(head !== null && head !== undefined, 'a batch that is not in memory');
     this.#lastHdrCrc = putBatchHeader(head.bytes, batch.start - head.fileStart, {
@@ -256,9 +261,16 @@ export class Flusher {
       recordCount: batch.recordCount,
       durableSeq: this.#durableSeq,
       prevHdrCrc: this.#lastHdrCrc,
-      bodyCrc: this.#bodyCrc,
+      bodyCrc: batch.bodyCrc,
       epoch: this.#store.slot.epoch,
     });
+  }
+
+  #digest(batch: Batch, end: number): void {
+    this.#bodyCrc = batch.bodyCrc;
+    this.#stager.visit(batch.segment, batch.digestedEnd, end, this.#addToCrc);
+    batch.bodyCrc = this.#bodyCrc;
+    batch.digestedEnd = end;
   }
 
   readonly #addToCrc = (slab: Slab, start: number, end: number): void => {

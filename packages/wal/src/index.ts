@@ -7,6 +7,7 @@ export {
   type Wal,
   type WalCounters,
   type WalEvents,
+  type SyncMethod,
   type WalOptions,
   type WalTermEnd,
   type WalWorld,

@@ -23,10 +23,14 @@ export class Batch {
   end = 0;
   pageEnd = 0;
   recordCount = 0;
+  /** CRC of the body up to this file offset: it grows while the batch waits. */
+  bodyCrc = 0;
+  digestedEnd: number;
 
   constructor(segment: SegmentState, start: number) {
     this.segment = segment;
     this.start = start;
+    this.digestedEnd = start + batchHeaderBytes;
   }
 
   get bodyLen(): number {
@@ -83,8 +87,8 @@ export class Stager {
     return this.#open === null ? 0 : this.#tail - this.#open.start;
   }
 
-  get hasOpen(): boolean {
-    return this.#open !== null;
+  get open(): Batch | null {
+    return this.#open;
   }
 
   get hasClosed(): boolean {

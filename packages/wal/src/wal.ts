@@ -491,7 +491,12 @@ export class WalLog implements Wal {
 
   /** Starts the next batch where none is in flight and one may be sealed. */
   #flush(): void {
-    if (this.#flusher.isBusy || this.poisoned !== null) return;
+    if (this.poisoned !== null) return;
+    const { open } = this.#stager;
+    if (this.#flusher.isBusy) {
+      if (open !== null) this.#flusher.prepare(open, this.#stager.tail);
+      return;
+    }
     if (!this.#stager.hasClosed && !this.#isInTurn) this.#stager.closeOpen();
     const batch = this.#stager.takeClosed();
     if (batch !== null) this.#flusher.start(batch);

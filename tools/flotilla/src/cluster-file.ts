@@ -35,6 +35,8 @@ export type ClusterOptions = { readonly [Name in NumberOptionName]?: number } & 
   /** What a host does with a command for a group that another one leads: it tells the client. */
   readonly redirect: 'moved';
   readonly suspectTail: 'refuse' | 'discard';
+  readonly syncMethod: 'fdatasync' | 'dsync' | 'direct';
+  readonly ioThread: boolean;
   readonly insecureNetwork: boolean;
 };
 
@@ -57,8 +59,18 @@ const fileBytesMax = 1 << 20;
 const choices: Readonly<Record<string, readonly (string | boolean)[]>> = {
   redirect: ['moved'],
   suspectTail: ['refuse', 'discard'],
+  syncMethod: ['fdatasync', 'dsync', 'direct'],
+  ioThread: [false, true],
   insecureNetwork: [false, true],
 };
+
+const choiceDefaults = {
+  redirect: 'moved',
+  suspectTail: 'refuse',
+  syncMethod: 'fdatasync',
+  ioThread: false,
+  insecureNetwork: false,
+} as const;
 
 /** Ports of host `i` (from 0), counted from the one given for the first host's clients. */
 export const peerPortOffset = 10_000;
@@ -98,9 +110,7 @@ export function newCluster({ hosts, groups, port, options = {} }: NewCluster): C
     options: {
       electionMsMin: 500,
       electionMsMax: 1000,
-      redirect: 'moved',
-      suspectTail: 'refuse',
-      insecureNetwork: false,
+      ...choiceDefaults,
       ...options,
     },
   };
@@ -303,11 +313,7 @@ function isAddress(address: string): boolean {
 function checkOptions(problems: string[], value: unknown): ClusterOptions {
   const optional = [...Object.keys(numberOptions), ...Object.keys(choices)];
   const fields = fieldsOf(problems, value, 'options', { required: [], optional });
-  const options: Record<string, unknown> = {
-    redirect: 'moved',
-    suspectTail: 'refuse',
-    insecureNetwork: false,
-  };
+  const options: Record<string, unknown> = { ...choiceDefaults };
   for (const [name, option] of Object.entries(fields)) {
     const range = Object.hasOwn(numberOptions, name)
       ? numberOptions[name as NumberOptionName]
@@ -319,6 +325,9 @@ function checkOptions(problems: string[], value: unknown): ClusterOptions {
       problems.push(`options.${name} must be ${allowed.join(' or ')}, not ${show(option)}`);
     }
     options[name] = option;
+  }
+  if (options['ioThread'] === true && options['syncMethod'] !== 'direct') {
+    problems.push('options.ioThread needs options.syncMethod "direct"');
   }
   return options as unknown as ClusterOptions;
 }

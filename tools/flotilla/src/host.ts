@@ -98,6 +98,8 @@ async function openHost({ data, id, json }: HostCommand): Promise<RunningHost> {
     listen: self.peer.listen,
     peers: cluster.hosts.filter((other) => other.id !== id).map(peerAddress),
     suspectTail: cluster.options.suspectTail,
+    syncMethod: cluster.options.syncMethod,
+    ioThread: cluster.options.ioThread,
     insecureNetwork: cluster.options.insecureNetwork,
     onInfo: say,
     onPoisoned: (error) => endPoisoned(id, json, error),

@@ -90,6 +90,8 @@ describe('cluster.json', () => {
     expect(file.options).toEqual({
       redirect: 'moved',
       suspectTail: 'refuse',
+      syncMethod: 'fdatasync',
+      ioThread: false,
       insecureNetwork: false,
     });
     expect(file.hosts.map(({ metrics, labels }) => [metrics, labels])).toEqual([
@@ -117,6 +119,16 @@ describe('cluster.json', () => {
       'a way of redirecting that there is not',
       (file) => void ((file['options'] as Record<string, unknown>)['redirect'] = 'proxy'),
       ['options.redirect must be moved, not "proxy"'],
+    ],
+    [
+      'a way of syncing that keeps nothing',
+      (file) => void ((file['options'] as Record<string, unknown>)['syncMethod'] = 'none'),
+      ['options.syncMethod must be fdatasync or dsync or direct, not "none"'],
+    ],
+    [
+      'an I/O thread without direct writes',
+      (file) => void ((file['options'] as Record<string, unknown>)['ioThread'] = true),
+      ['options.ioThread needs options.syncMethod "direct"'],
     ],
     [
       'two hosts on one address',

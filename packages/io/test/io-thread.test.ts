@@ -1,0 +1,169 @@
+// The I/O thread: what it is asked to write stands in the file when it answers, in order and once, whichever side sleeps;
+// its errors are the system's, and its end fails what nobody knows the outcome of.
+
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { IoThread, type IoThreadOptions } from '../src/io-thread.ts';
+import { NodeDisk } from '../src/node-disk.ts';
+import type { File, IoError } from '../src/world.ts';
+
+const page = 4096;
+let directory = '';
+let path = '';
+let fd = -1;
+let thread: IoThread;
+
+function start(options: IoThreadOptions = {}): void {
+  thread = new IoThread(options);
+}
+
+function memoryOf(bytes: number): Uint8Array {
+  const memory = thread.memory(bytes);
+  if (memory === null) throw new Error('no aligned memory here');
+  return memory;
+}
+
+/** Writes and answers how many bytes were written. */
+function write(buffers: readonly Uint8Array[], offset: number, to = fd): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const isTaken = thread.write(to, buffers, offset, (error, written) =>
+      error === null ? resolve(written) : reject(error),
+    );
+    if (!isTaken) reject(new Error('not taken'));
+  });
+}
+
+beforeEach(() => {
+  directory = fs.mkdtempSync(join(tmpdir(), 'flotilla-io-thread-'));
+  path = join(directory, 'file');
+  fd = fs.openSync(path, 'w+');
+});
+
+afterEach(() => {
+  thread.end();
+  fs.closeSync(fd);
+  fs.rmSync(directory, { recursive: true });
+});
+
+describe('the I/O thread', () => {
+  for (const [name, options] of [
+    ['both sides look for each other', {}],
+    ['the thread sleeps between requests', { spinMs: 0 }],
+    ['the event loop sleeps until it is told', { pollMs: 0 }],
+    ['both sleep', { spinMs: 0, pollMs: 0 }],
+  ] as const) {
+    it(`writes what it is asked to, one request after the other, where ${name}`, async () => {
+      start(options);
+      const memory = memoryOf(page);
+      for (let i = 0; i < 300; i++) {
+        memory.fill(i & 0xff);
+        expect(await write([memory], i * page)).toBe(page);
+      }
+      const content = fs.readFileSync(path);
+      for (let i = 0; i < 300; i++) {
+        expect(
+          content.subarray(i * page, (i + 1) * page).every((byte) => byte === (i & 0xff)),
+        ).toBe(true);
+      }
+    });
+  }
+
+  it('writes several buffers of several memories back to back', async () => {
+    start();
+    const [a, b] = [memoryOf(2 * page).fill(1), memoryOf(page).fill(2)];
+    const buffers = [a.subarray(page), b, a.subarray(0, 10)];
+    expect(await write(buffers, 7)).toBe(2 * page + 10);
+    expect(fs.readFileSync(path)).toEqual(Buffer.concat([Buffer.alloc(7), ...buffers]));
+  });
+
+  it('answers in the order of the requests, and refuses the one for which its ring has no place', async () => {
+    start();
+    const memory = memoryOf(page);
+    const answered: number[] = [];
+    const all: Promise<unknown>[] = [];
+    for (let i = 0; i < 64; i++) {
+      all.push(write([memory], i * page).then(() => answered.push(i)));
+    }
+    expect(thread.write(fd, [memory], 0, () => {})).toBe(false);
+    expect(answered).toEqual([]);
+    await Promise.all(all);
+    expect(answered).toEqual(Array.from({ length: 64 }, (_, i) => i));
+    expect(fs.statSync(path).size).toBe(64 * page);
+  });
+
+  it('refuses memory that is not its own, and more buffers than a request has places for', () => {
+    start();
+    const memory = memoryOf(page);
+    expect(thread.write(fd, [new Uint8Array(page)], 0, () => {})).toBe(false);
+    expect(thread.write(fd, new Array<Uint8Array>(9).fill(memory), 0, () => {})).toBe(false);
+  });
+
+  it("answers the system's errors with their codes, and goes on", async () => {
+    start();
+    const memory = memoryOf(page);
+    const readOnly = fs.openSync(path, 'r');
+    await expect(write([memory], 0, readOnly)).rejects.toMatchObject({ code: 'EBADF' });
+    fs.closeSync(readOnly);
+    expect(await write([memory], 0)).toBe(page);
+  });
+
+  it('fails with EIO what is in flight when it ends by itself, and everything after it', async () => {
+    start({ entry: new URL('data:text/javascript,process.exit(3)') });
+    const memory = memoryOf(page);
+    const asked = [write([memory], 0), write([memory], page)];
+    for (const each of await Promise.allSettled(asked)) {
+      expect(each).toMatchObject({ status: 'rejected', reason: { code: 'EIO' } });
+    }
+    const later: IoError | null = await new Promise((resolve) =>
+      thread.write(fd, [memory], 0, resolve),
+    );
+    expect(later?.message).toContain('the I/O thread is gone: it ended with code 3');
+  });
+
+  it('keeps no process alive, told to end or not', () => {
+    const module = new URL('../dist/io-thread.js', import.meta.url).href;
+    for (const last of ['', 'thread.end();']) {
+      const source = `import { IoThread } from '${module}'; const thread = new IoThread(); thread.memory(4096); ${last}`;
+      const args = ['--input-type=module', '-e', source];
+      const { status, stderr } = spawnSync(process.execPath, args, {
+        encoding: 'utf8',
+        timeout: 30_000,
+      });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    }
+    start();
+  });
+});
+
+describe('a disk with an I/O thread', () => {
+  it('writes all of many direct writes at once, through the thread and past it', async () => {
+    start();
+    const disk = new NodeDisk(thread);
+    const memory = disk.alignedMemory(200 * page) as Uint8Array;
+    for (let i = 0; i < memory.length; i++) memory[i] = (i / page) & 0xff;
+    fs.ftruncateSync(fd, memory.length);
+    const file = await new Promise<File | null>((resolve, reject) =>
+      disk.open(path, 'writeDirect', (error, opened) => {
+        if (error === null) resolve(opened);
+        else if (error.code === 'EINVAL') resolve(null);
+        else reject(error);
+      }),
+    );
+    // A file system without O_DIRECT has nothing to write this way.
+    if (file === null) return;
+    const writes = Array.from({ length: 200 }, (_, i) => {
+      const part = memory.subarray(i * page, (i + 1) * page);
+      return new Promise<number>((resolve, reject) =>
+        disk.writev(file, [part], i * page, (error, written) =>
+          error === null ? resolve(written) : reject(error),
+        ),
+      );
+    });
+    expect(new Set(await Promise.all(writes))).toEqual(new Set([page]));
+    await new Promise<void>((resolve) => disk.close(file, () => resolve()));
+    expect(Buffer.compare(fs.readFileSync(path), Buffer.from(memory.slice()))).toBe(0);
+  });
+});
