@@ -80,9 +80,11 @@ export function highHalf(value: number): number {
   return Math.floor(value / twoTo32);
 }
 
-/** The memory of `bytes` as words where it begins at a word, else null. Its last one to three bytes are in no word. */
-export function wordsOf(bytes: Uint8Array): Int32Array | null {
-  if (bytes.byteOffset % 4 !== 0) return null;
+/**
+ * The memory of `bytes` as words; its last one to three bytes are in no word. It must begin at a word, as all memory does
+ * that is not a view into other memory: else the constructor throws a RangeError.
+ */
+export function wordsOf(bytes: Uint8Array): Int32Array {
   return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
 }
 if (new Uint8Array(new Uint32Array([1]).buffer)[0] !== 1) {

@@ -254,7 +254,7 @@ describe('the record head', () => {
 
   it('has a length by words only where it begins at a word, and the same one', () => {
     const bytes = new Uint8Array(64);
-    const words = wordsOf(bytes) as Int32Array;
+    const words = wordsOf(bytes);
     putRecordHead(bytes, 8, { type: 1, flags: 0, generationLow: 0, recLen: 32, groupId: 1 });
     expect(recordLengthAt(words, 8, 40)).toBe(32);
     expect(recordLengthAt(words, 8, 39)).toBe(0);
@@ -310,7 +310,7 @@ describe('u64', () => {
 
   it('is read from words as from bytes', () => {
     const bytes = new Uint8Array(16);
-    const words = wordsOf(bytes) as Int32Array;
+    const words = wordsOf(bytes);
     const highs = [0, 1, 0x1f_ffff, 0x20_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
     for (const low of [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
       for (const high of highs) {
@@ -318,6 +318,17 @@ describe('u64', () => {
         putU32(bytes, 12, high);
         expect(u64AtWord(words, 2), `${high}:${low}`).toBe(u64At(bytes, 8));
       }
+    }
+  });
+});
+
+describe('memory as words', () => {
+  it('has no word that its length does not fill, and is refused where it begins between two words', () => {
+    const memory = new Uint8Array(16);
+    putU32(memory, 8, 0x0403_0201);
+    expect([...wordsOf(memory.subarray(4, 15))]).toEqual([0, 0x0403_0201]);
+    for (const at of [1, 2, 3]) {
+      expect(() => wordsOf(memory.subarray(at)), `${at}`).toThrow(RangeError);
     }
   });
 });

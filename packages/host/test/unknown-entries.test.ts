@@ -62,7 +62,7 @@ function refusalOf(bytes: Uint8Array, count: number): string | null {
     entriesTerm: term,
   });
   // Only lay() uses the log.
-  const words = wordsOf(bytes) as Int32Array;
+  const words = wordsOf(bytes);
   const incoming = new IncomingAppend(null as unknown as Wal);
   return incoming.check(message, groupId, { bytes, words, end: bytes.length }, 0, 1 << 20);
 }

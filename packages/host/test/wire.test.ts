@@ -66,7 +66,7 @@ function filled(kind: MessageKind): Message {
 }
 
 function wordsIn(bytes: Uint8Array): Int32Array {
-  return wordsOf(bytes) as Int32Array;
+  return wordsOf(bytes);
 }
 
 describe('the message record', () => {

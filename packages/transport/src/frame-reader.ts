@@ -157,7 +157,7 @@ export class FrameReader {
       let bytes = assemblyBytesMin;
       while (bytes < this.#bodyBytes && bytes < assemblyKeptBytesMax) bytes *= 2;
       this.#assembly = new Uint8Array(bytes <= assemblyKeptBytesMax ? bytes : this.#bodyBytes);
-      this.#assemblyWords = wordsOf(this.#assembly) as Int32Array;
+      this.#assemblyWords = wordsOf(this.#assembly);
     }
     const taken = Math.min(this.#bodyBytes - this.#assembled, chunk.length - at);
     this.#assembly.set(chunk.subarray(at, at + taken), this.#assembled);
@@ -177,7 +177,7 @@ export class FrameReader {
       words.buffer === chunk.buffer &&
       words.byteOffset === chunk.byteOffset &&
       words.length >= chunk.length >>> 2;
-    if (!isSameMemory) this.#chunkWords = wordsOf(chunk) as Int32Array;
+    if (!isSameMemory) this.#chunkWords = wordsOf(chunk);
     this.#deliver(chunk, this.#chunkWords, at, end);
   }
 

@@ -140,7 +140,7 @@ class TappedConn implements Conn {
   #records(bytes: Uint8Array, from: number, headsEnd: number): void {
     this.#isOfMessages = true;
     const message = this.#message;
-    const words = wordsOf(bytes) as Int32Array;
+    const words = wordsOf(bytes);
     for (let at = from; at < headsEnd; ) {
       const recordBytes = messageBytesAt(words, at, headsEnd);
       if (recordBytes > 0 && isHostRecord(words, at)) {
