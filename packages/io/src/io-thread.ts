@@ -173,6 +173,7 @@ export class IoThread {
   }
 
   #onEnd(why: string): void {
+    this.#answer();
     this.#ended ??= threadEnded(why);
     for (const callback of this.#callbacks.splice(0)) callback(this.#ended, 0);
   }

@@ -123,6 +123,22 @@ describe('the I/O thread', () => {
     expect(later?.message).toContain('the I/O thread is gone: it ended with code 3');
   });
 
+  it('answers what it had done when it ended by itself, and fails the rest', async () => {
+    // Takes two requests, says that the first one is done (a page was written), and ends.
+    const source = `
+      import { workerData } from 'node:worker_threads';
+      const words = new Int32Array(workerData.ring, 0, 2);
+      while (Atomics.load(words, 0) < 2) Atomics.wait(words, 0, Atomics.load(words, 0), 1);
+      new Float64Array(workerData.ring, 64)[2] = ${page};
+      Atomics.store(words, 1, 1);
+      process.exit(3);`;
+    start({ entry: new URL(`data:text/javascript,${encodeURIComponent(source)}`), pollMs: 0 });
+    const memory = memoryOf(page);
+    const [first, second] = await Promise.allSettled([write([memory], 0), write([memory], page)]);
+    expect(first).toEqual({ status: 'fulfilled', value: page });
+    expect(second).toMatchObject({ status: 'rejected', reason: { code: 'EIO' } });
+  });
+
   it('keeps no process alive, told to end or not', () => {
     const module = new URL('../dist/io-thread.js', import.meta.url).href;
     for (const last of ['', 'thread.end();']) {
