@@ -224,8 +224,8 @@ export interface Wal {
   ): void;
   /** After beginEntries: the slab and the offset of the block in it. */
   readonly entriesBytes: Uint8Array;
-  /** The same slab as little-endian words from its byte 0 on, for sealBlockInRecord; null where the machine has none. */
-  readonly entriesWords: Int32Array | null;
+  /** The same slab as little-endian words from its byte 0 on, for sealBlockInRecord. */
+  readonly entriesWords: Int32Array;
   readonly entriesAt: number;
   /** Stream position of the record begun (its head). */
   readonly entriesPosition: number;

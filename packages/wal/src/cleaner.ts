@@ -303,7 +303,7 @@ export class Cleaner {
     const target = stager.bytes;
     const to = stager.at;
     const groupId = groups.groupId[slot] as number;
-    putEntriesHead(target, stager.words, to, newLen, groups.generation[slot] as number, groupId);
+    putEntriesHead(stager.words, to, newLen, groups.generation[slot] as number, groupId);
     target[to + 1] = entriesFlagRewrite;
     if (isWhole) {
       target.set(bytes.subarray(block, at + recLen), to + recordHeadBytes);

@@ -34,29 +34,19 @@ export function groupOpenRecordBytes(configBytes: number): number {
   return alignUp(groupOpenFixedBytes + configBytes, recordAlignment);
 }
 
-/** The head of an ENTRIES record, written field by field: this is the hot path. */
+/** The head of an ENTRIES record, written as words: this is the hot path. */
 export function putEntriesHead(
-  bytes: Uint8Array,
-  words: Int32Array | null,
+  words: Int32Array,
   at: number,
   recLen: number,
   generation: number,
   groupId: number,
 ): void {
-  if (words !== null) {
-    const word = at >>> 2;
-    words[word] = recordTypes.entries | (generation << 16);
-    words[word + 1] = recLen;
-    words[word + 2] = groupId;
-    words[word + 3] = highHalf(groupId);
-    return;
-  }
-  bytes[at] = recordTypes.entries;
-  bytes[at + 1] = 0;
-  bytes[at + 2] = generation;
-  bytes[at + 3] = (generation % 0x1_0000) >>> 8;
-  putU32(bytes, at + 4, recLen);
-  putU64(bytes, at + 8, groupId);
+  const word = at >>> 2;
+  words[word] = recordTypes.entries | (generation << 16);
+  words[word + 1] = recLen;
+  words[word + 2] = groupId;
+  words[word + 3] = highHalf(groupId);
 }
 
 export function putHardState(

@@ -49,7 +49,7 @@ const entry: string = new URL(
 /** A piece of the file in memory; the walk may use it until it asks for the next. */
 export class AheadWindow {
   readonly bytes: Uint8Array;
-  readonly words: Int32Array | null;
+  readonly words: Int32Array;
   /** Index in `bytes` of the window's first byte. */
   readonly base: number;
   /** File offset of that byte, and bytes that were read from there on. */
@@ -63,7 +63,7 @@ export class AheadWindow {
   /** File offset up to which a thread has checked the batches; 0 = none. */
   verifiedEnd = 0;
 
-  constructor(bytes: Uint8Array, words: Int32Array | null, base: number) {
+  constructor(bytes: Uint8Array, words: Int32Array, base: number) {
     this.bytes = bytes;
     this.words = words;
     this.base = base;

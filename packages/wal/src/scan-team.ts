@@ -29,7 +29,7 @@ class TeamMemory {
   readonly windows: number;
   readonly windowBytes: number;
   readonly bytes: Uint8Array;
-  readonly words: Int32Array | null;
+  readonly words: Int32Array;
   readonly control: Int32Array;
 
   constructor(control: SharedArrayBuffer, bytes: SharedArrayBuffer) {

@@ -38,7 +38,7 @@ import { isZeroPage, WindowBuffer, WindowReader } from './window-reader.ts';
 export interface ScannedBatch extends BatchPart {
   /** A thread has checked its body and its records (scan-ahead.ts). */
   readonly isChecked: boolean;
-  /** `bytes` as little-endian words, where the machine has them so. */
+  /** `bytes` as little-endian words; null for a part of a batch. */
   readonly words: Int32Array | null;
   /** File offset of the header, and bytes to the page end after the body. */
   readonly offset: number;

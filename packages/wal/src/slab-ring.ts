@@ -10,8 +10,8 @@ import type { SegmentState } from './segment-set.ts';
 
 export class Slab {
   readonly bytes: Uint8Array;
-  /** The same as words, where the machine allows it. */
-  readonly words: Int32Array | null;
+  /** The same as words. */
+  readonly words: Int32Array;
   /** A file past the page cache can be written from it. */
   readonly isAligned: boolean;
   readonly segment: SegmentState;

@@ -55,9 +55,9 @@ export class Stager {
   #open: Batch | null = null;
   readonly #closed: Batch[] = [];
 
-  /** After reserve(): the memory, as words too where that is possible. */
+  /** After reserve(): the memory, as words too. */
   bytes: Uint8Array = new Uint8Array(0);
-  words: Int32Array | null = null;
+  words: Int32Array = new Int32Array(0);
   at = 0;
 
   constructor(ring: SlabRing, segment: SegmentState, tail: number, stageNext: StageNext) {

@@ -36,7 +36,7 @@ export function wholeBatchesEnd(bytes: Uint8Array, start: number, end: number): 
 /** The same, as far as each holds: its body's checksum, and its records with the checksums of their blocks. */
 export function verifiedBatchesEnd(
   bytes: Uint8Array,
-  words: Int32Array | null,
+  words: Int32Array,
   start: number,
   end: number,
 ): number {

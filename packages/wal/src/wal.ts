@@ -93,7 +93,7 @@ export class WalLog implements Wal {
   };
   durablePosition: number;
   entriesBytes: Uint8Array = new Uint8Array(0);
-  entriesWords: Int32Array | null = null;
+  entriesWords: Int32Array = new Int32Array(0);
   entriesAt = 0;
   entriesPosition = 0;
 
@@ -426,7 +426,6 @@ export class WalLog implements Wal {
     const stager = this.#stager;
     stager.reserve(recLen);
     putEntriesHead(
-      stager.bytes,
       stager.words,
       stager.at,
       recLen,

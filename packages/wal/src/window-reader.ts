@@ -12,8 +12,8 @@ const windowBytes = 2 * 1024 * 1024;
 /** Memory that readers use one after the other, so that a log of many files is read through one window. */
 export class WindowBuffer {
   bytes: Uint8Array = new Uint8Array(0);
-  /** The same as little-endian words, where the machine has them so. */
-  words: Int32Array | null = null;
+  /** The same as little-endian words. */
+  words: Int32Array = wordsOf(this.bytes);
 
   /** Makes room for `length` bytes, the first of which are `kept`: here or elsewhere. */
   reach(length: number, kept: Uint8Array): void {
@@ -32,7 +32,7 @@ export class WindowReader {
   readonly #ahead: ScanAhead | null;
   /** The memory that the window stands in, and where in it: the buffer's, or that of a window that was read ahead. */
   bytes: Uint8Array;
-  words: Int32Array | null = null;
+  words: Int32Array;
   #base = 0;
   start = 0;
   length = 0;
@@ -54,6 +54,7 @@ export class WindowReader {
     this.#buffer = buffer;
     this.#ahead = ahead;
     this.bytes = buffer.bytes;
+    this.words = buffer.words;
     this.end = fileBytes;
   }
 

@@ -173,7 +173,7 @@ describe('golden bytes', () => {
     const blockBytes = blockBytesOf(1, payload.length);
     const recLen = entriesRecordBytes(blockBytes);
     const laid = (bytes: Uint8Array, words: Int32Array | null): Uint8Array => {
-      putEntriesHead(bytes, words, 0, recLen, 0x1_2345, 7012);
+      putEntriesHead(wordsOf(bytes), 0, recLen, 0x1_2345, 7012);
       putU32(bytes, 48, tableSlot(payload.length, 0, 0));
       bytes.set(payload, 52);
       sealBlockInRecord(bytes, 16, { firstIndex: 5519, term: 33, count: 1, blockBytes }, words);
