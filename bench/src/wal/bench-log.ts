@@ -86,7 +86,7 @@ export class BenchLog {
 /** What every entry of a measurement holds. */
 export interface Payload {
   readonly bytes: Uint8Array;
-  readonly words: Int32Array | null;
+  readonly words: Int32Array;
 }
 
 /** Lays a block of `count` entries with this payload each. */

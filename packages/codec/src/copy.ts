@@ -7,24 +7,19 @@ const nativeBytesMin = 768;
 const nativeBytesMinUnaligned = 64;
 
 /**
- * Copies `source[from, from + length)` to `target[to, ...)`, which do not overlap. Who has both memories as words too
- * (from byte 0 of each on) gets short ranges that begin at words copied as such.
+ * Copies `source[from, from + length)` to `target[to, ...)`, which do not overlap. `sourceWords` and `targetWords` are the
+ * same memories as words, from byte 0 of each on: short ranges that begin at words are copied as such.
  */
 export function copyBytes(
   source: Uint8Array,
-  sourceWords: Int32Array | null,
+  sourceWords: Int32Array,
   from: number,
   length: number,
   target: Uint8Array,
-  targetWords: Int32Array | null,
+  targetWords: Int32Array,
   to: number,
 ): void {
-  if (
-    sourceWords !== null &&
-    targetWords !== null &&
-    ((from | to) & 3) === 0 &&
-    length < nativeBytesMin
-  ) {
+  if (((from | to) & 3) === 0 && length < nativeBytesMin) {
     const shift = (to >>> 2) - (from >>> 2);
     const endWord = (from + length) >>> 2;
     for (let word = from >>> 2; word < endWord; word++) {

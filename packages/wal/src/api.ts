@@ -224,7 +224,7 @@ export interface Wal {
   ): void;
   /** After beginEntries: the slab and the offset of the block in it. */
   readonly entriesBytes: Uint8Array;
-  /** The same slab as little-endian words from its byte 0 on, for sealBlockInRecord. */
+  /** The same slab as little-endian words from its byte 0 on, for copyBytes and sealBlockInRecord. */
   readonly entriesWords: Int32Array;
   readonly entriesAt: number;
   /** Stream position of the record begun (its head). */
