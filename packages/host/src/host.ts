@@ -401,9 +401,9 @@ export class Host {
   }
 
   async #close(): Promise<void> {
-    this.#engine.stop();
-    await new Promise<void>((resolve) => this.#transport.close(() => resolve()));
     try {
+      this.#engine.stop();
+      await new Promise<void>((resolve) => this.#transport.close(() => resolve()));
       await new Promise<void>((resolve, reject) =>
         this.#wal.close((error) => (error === null ? resolve() : reject(error))),
       );

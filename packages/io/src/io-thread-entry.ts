@@ -3,6 +3,7 @@
 
 import * as fs from 'node:fs';
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { alignedMemory } from './aligned-memory.ts';
 import { fields, IoRing, type IoThreadNote, words } from './io-thread-ring.ts';
 
 export interface IoThreadStart {
@@ -17,7 +18,8 @@ const unknownErrno = -5;
 
 const { ring: shared, port, spinMs } = workerData as IoThreadStart;
 const ring = new IoRing(shared);
-const memories = new Map<number, Uint8Array>();
+/** With a weight each, as on the other side (io-thread.ts): the collector of garbage is this thread's own. */
+const memories = new Map<number, { bytes: Uint8Array; weight: Uint8Array | null }>();
 let completed = 0;
 
 for (;;) {
@@ -77,7 +79,7 @@ function memoryOf(id: number): Uint8Array {
   if (!memories.has(id)) takeNotes();
   const memory = memories.get(id);
   if (memory === undefined) throw new Error(`a request names memory ${id}, which is not known`);
-  return memory;
+  return memory.bytes;
 }
 
 function takeNotes(): void {
@@ -86,6 +88,7 @@ function takeNotes(): void {
     if (received === undefined) return;
     const { id, memory } = received.message;
     if (memory === null) memories.delete(id);
-    else memories.set(id, new Uint8Array(memory));
+    else
+      memories.set(id, { bytes: new Uint8Array(memory), weight: alignedMemory(memory.byteLength) });
   }
 }

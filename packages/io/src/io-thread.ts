@@ -5,8 +5,9 @@
 // loop for the completion, with setImmediate, for `pollMs`, so that sockets and timers go on meanwhile. That is worth its
 // price where there is a processor for the thread and one for the event loop, and nothing else.
 //
-// Requests are completed in order. Callbacks are called once each, never from inside write(). If the thread ends before
-// it was told to, what is in flight fails with EIO, and so does everything later: nobody knows what was written.
+// Requests are completed in order. Callbacks are called once each, never from inside write(), whatever another one threw.
+// What is written is held until it is answered. If the thread ends before it was told to, what is in flight fails with
+// EIO, and so does everything later: nobody knows what was written.
 
 import { getSystemErrorName } from 'node:util';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
@@ -39,16 +40,27 @@ export interface IoThreadOptions {
   readonly entry?: URL;
 }
 
+interface ThreadMemory {
+  readonly id: number;
+  /**
+   * As much memory, never touched. To the collector of garbage shared memory weighs nothing, so that what nobody uses any
+   * more would pile up until something else makes it run; this is what it sees instead.
+   */
+  readonly weight: Uint8Array | null;
+}
+
 export class IoThread {
   readonly #pollMs: number;
   readonly #ring: IoRing = new IoRing();
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #memoryIds: WeakMap<ArrayBufferLike, number> = new WeakMap();
+  readonly #known: WeakMap<ArrayBufferLike, ThreadMemory> = new WeakMap();
   readonly #dropped: FinalizationRegistry<number>;
   #memories = 0;
   /** In the order of their requests. */
   readonly #callbacks: Callback<number>[] = [];
+  /** Theirs: memory that a request names must not be taken for dropped. */
+  readonly #buffers: (readonly Uint8Array[])[] = [];
   #submitted = 0;
   #completed = 0;
   #isPolling = false;
@@ -79,7 +91,7 @@ export class IoThread {
     const memory = alignedMemory(bytes, true);
     if (memory === null) return null;
     const id = this.#memories++;
-    this.#memoryIds.set(memory.buffer, id);
+    this.#known.set(memory.buffer, { id, weight: alignedMemory(bytes) });
     this.#dropped.register(memory.buffer, id);
     this.#note({ id, memory: memory.buffer as SharedArrayBuffer });
     return memory;
@@ -100,14 +112,15 @@ export class IoThread {
     const request = this.#submitted;
     for (let i = 0; i < buffers.length; i++) {
       const { buffer, byteOffset, length } = buffers[i] as Uint8Array;
-      const id = this.#memoryIds.get(buffer);
-      if (id === undefined) return false;
-      this.#ring.setRange(request, i, id, byteOffset, length);
+      const known = this.#known.get(buffer);
+      if (known === undefined) return false;
+      this.#ring.setRange(request, i, known.id, byteOffset, length);
     }
     this.#ring.set(request, fields.fd, fd);
     this.#ring.set(request, fields.offset, offset);
     this.#ring.set(request, fields.rangeCount, buffers.length);
     this.#callbacks.push(callback);
+    this.#buffers.push(buffers);
     this.#submitted = (request + 1) | 0;
     Atomics.store(this.#ring.words, words.submitted, this.#submitted);
     if (Atomics.load(this.#ring.words, words.threadSleeps) === 1) {
@@ -140,7 +153,15 @@ export class IoThread {
 
   readonly #look = (): void => {
     this.#isPolling = false;
-    this.#answer();
+    try {
+      this.#answer();
+    } finally {
+      this.#lookOn();
+    }
+  };
+
+  /** Looks again, or sleeps, where something is in flight. */
+  #lookOn(): void {
     if (this.#callbacks.length === 0 || this.#isPolling) return;
     if (performance.now() - this.#progressMs < this.#pollMs) {
       this.#isPolling = true;
@@ -151,7 +172,7 @@ export class IoThread {
     Atomics.store(this.#ring.words, words.loopSleeps, 1);
     // What was completed before the thread could know of it.
     if (Atomics.load(this.#ring.words, words.completed) !== this.#completed) this.#wake();
-  };
+  }
 
   #wake(): void {
     this.#port.unref();
@@ -163,19 +184,33 @@ export class IoThread {
   #answer(): void {
     const until = Atomics.load(this.#ring.words, words.completed);
     while (this.#completed !== until) {
-      const result = this.#ring.get(this.#completed, fields.result);
-      this.#completed = (this.#completed + 1) | 0;
+      const result = this.#takeResult();
       this.#progressMs = performance.now();
-      const callback = this.#callbacks.shift() as Callback<number>;
-      if (result >= 0) callback(null, result);
-      else callback(systemError(result), 0);
+      this.#takeCallback()(errorOf(result), Math.max(result, 0));
     }
   }
 
+  #takeResult(): number {
+    const result = this.#ring.get(this.#completed, fields.result);
+    this.#completed = (this.#completed + 1) | 0;
+    return result;
+  }
+
+  #takeCallback(): Callback<number> {
+    this.#buffers.shift();
+    return this.#callbacks.shift() as Callback<number>;
+  }
+
+  /** What was done is answered, the rest fails; each in a turn of its own, as one may throw. */
   #onEnd(why: string): void {
-    this.#answer();
     this.#ended ??= threadEnded(why);
-    for (const callback of this.#callbacks.splice(0)) callback(this.#ended, 0);
+    const until = Atomics.load(this.#ring.words, words.completed);
+    while (this.#callbacks.length > 0) {
+      const isDone = this.#completed !== until;
+      const result = isDone ? this.#takeResult() : 0;
+      const error = isDone ? errorOf(result) : this.#ended;
+      setImmediate(this.#takeCallback(), error, Math.max(result, 0));
+    }
   }
 }
 
@@ -183,7 +218,8 @@ function threadEnded(why: string): IoError {
   return Object.assign(new Error(`the I/O thread is gone: ${why}`), { code: 'EIO' });
 }
 
-function systemError(errno: number): IoError {
-  const code = getSystemErrorName(errno);
+function errorOf(result: number): IoError | null {
+  if (result >= 0) return null;
+  const code = getSystemErrorName(result);
   return Object.assign(new Error(`${code}: write by the I/O thread`), { code });
 }

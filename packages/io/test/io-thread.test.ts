@@ -36,6 +36,22 @@ function write(buffers: readonly Uint8Array[], offset: number, to = fd): Promise
   });
 }
 
+/** What a process of its own, which has the file open, prints; it must end by itself and well. */
+function runAlone(source: string, ...flags: string[]): string {
+  const module = new URL('../dist/io-thread.js', import.meta.url).href;
+  const head = `
+    import * as fs from 'node:fs';
+    import { IoThread } from '${module}';
+    const fd = fs.openSync(${JSON.stringify(path)}, 'w');`;
+  const args = [...flags, '--input-type=module', '-e', head + source];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  return stdout;
+}
+
 beforeEach(() => {
   directory = fs.mkdtempSync(join(tmpdir(), 'flotilla-io-thread-'));
   path = join(directory, 'file');
@@ -139,17 +155,92 @@ describe('the I/O thread', () => {
     expect(second).toMatchObject({ status: 'rejected', reason: { code: 'EIO' } });
   });
 
+  it('answers each request once where it is told to end with some in flight, and may be told twice', async () => {
+    start({ pollMs: 0 });
+    const memory = memoryOf(page);
+    const answers = new Array<number>(20).fill(0);
+    const all = answers.map((_, i) =>
+      write([memory], i * page)
+        .catch((error: IoError) => expect(error.code).toBe('EIO'))
+        .then(() => answers.splice(i, 1, (answers[i] as number) + 1)),
+    );
+    thread.end();
+    thread.end();
+    await Promise.all(all);
+    expect(answers).toEqual(answers.map(() => 1));
+    await expect(write([memory], 0)).rejects.toMatchObject({ code: 'EIO' });
+  });
+
   it('keeps no process alive, told to end or not', () => {
-    const module = new URL('../dist/io-thread.js', import.meta.url).href;
     for (const last of ['', 'thread.end();']) {
-      const source = `import { IoThread } from '${module}'; const thread = new IoThread(); thread.memory(4096); ${last}`;
-      const args = ['--input-type=module', '-e', source];
-      const { status, stderr } = spawnSync(process.execPath, args, {
-        encoding: 'utf8',
-        timeout: 30_000,
-      });
-      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect(runAlone(`const thread = new IoThread(); thread.memory(4096); ${last}`)).toBe('');
     }
+    start();
+  });
+
+  it('keeps a process alive that waits for an answer, asleep or not', () => {
+    for (const pollMs of [0, 1]) {
+      const source = `
+        const thread = new IoThread({ pollMs: ${pollMs} });
+        thread.write(fd, [thread.memory(64 << 20)], 0, (error, written) => console.log(error, written));`;
+      expect(runAlone(source)).toBe(`null ${64 << 20}\n`);
+    }
+    start();
+  });
+
+  it('holds what it is to write until that is answered, though nobody else does', () => {
+    const source = `
+      const thread = new IoThread({ spinMs: 0 });
+      let waiting = 0;
+      const ask = (bytes) => {
+        waiting++;
+        const isTaken = thread.write(fd, [thread.memory(bytes)], 0, (error) => {
+          if (error !== null) throw error;
+          waiting--;
+        });
+        if (!isTaken) throw new Error('not taken');
+      };
+      for (let round = 0; round < 5; round++) {
+        for (let i = 0; i < 9; i++) ask(i === 0 ? 32 << 20 : 65536);
+        while (waiting > 0) {
+          gc();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      }
+      console.log('all is written');`;
+    expect(runAlone(source, '--expose-gc')).toBe('all is written\n');
+    start();
+  });
+
+  it('gives memory back to the system that nobody uses any more', () => {
+    const source = `
+      const thread = new IoThread();
+      let most = 0;
+      for (let i = 0; i < 300; i++) {
+        const memory = thread.memory(4 << 20).fill(1);
+        await new Promise((resolve) => thread.write(fd, [memory.subarray(0, 4096)], 0, resolve));
+        most = Math.max(most, process.memoryUsage.rss());
+      }
+      console.log(most < 800 * 2 ** 20 ? 'given back' : 'piled up to ' + most);`;
+    expect(runAlone(source)).toBe('given back\n');
+    start();
+  });
+
+  it('answers the others where a callback throws', () => {
+    const source = `
+      process.on('uncaughtException', (error) => console.log(error.message));
+      const ask = (thread) => {
+        const memory = thread.memory(4096);
+        for (let i = 0; i < 3; i++) {
+          thread.write(fd, [memory], 0, (error) => {
+            throw new Error(error === null ? 'mine' : 'mine, of ' + error.code);
+          });
+        }
+      };
+      ask(new IoThread());
+      ask(new IoThread({ pollMs: 0, entry: new URL('data:text/javascript,process.exit(3)') }));`;
+    const lines = runAlone(source).trimEnd().split('\n').sort();
+    expect(lines).toEqual([...Array(3).fill('mine'), ...Array(3).fill('mine, of EIO')]);
     start();
   });
 });
