@@ -168,14 +168,15 @@ export class IoThread {
       setImmediate(this.#look);
       return;
     }
-    this.#port.ref();
+    // It keeps the process alive, rather than the port does: a thread that ends closes the port before it is said to end.
+    this.#worker.ref();
     Atomics.store(this.#ring.words, words.loopSleeps, 1);
     // What was completed before the thread could know of it.
     if (Atomics.load(this.#ring.words, words.completed) !== this.#completed) this.#wake();
   }
 
   #wake(): void {
-    this.#port.unref();
+    this.#worker.unref();
     Atomics.store(this.#ring.words, words.loopSleeps, 0);
     if (this.#callbacks.length > 0) this.#poll();
   }
