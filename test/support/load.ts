@@ -27,6 +27,8 @@ export class Dice {
 }
 
 export interface Load {
+  /** Resolves when it was stopped, or its client closed, and its last call is finished. */
+  readonly ended: Promise<unknown>;
   /** Finishes the calls under way. */
   stop(): Promise<void>;
 }
@@ -37,22 +39,23 @@ export class WriteOnce implements Load {
   unknown = 0;
   failed = 0;
   lastFailure = '';
+  readonly ended: Promise<unknown>;
   readonly #client: RespClient;
   readonly #prefix: string;
   readonly #valueBytesMax: number;
-  readonly #workers: Promise<void>[];
   #isStopping = false;
 
   constructor(client: RespClient, { prefix = 'once', workers = 32, valueBytesMax = 200 } = {}) {
     this.#valueBytesMax = valueBytesMax;
     this.#client = client;
     this.#prefix = prefix;
-    this.#workers = Array.from({ length: workers }, (_, worker) => this.#work(worker));
+    const work = Array.from({ length: workers }, (_, worker) => this.#work(worker));
+    this.ended = Promise.all(work);
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true;
-    await Promise.all(this.#workers);
+    await this.ended;
   }
 
   /** Waits until so many more writes are acknowledged. */
@@ -80,7 +83,8 @@ export class WriteOnce implements Load {
   }
 
   async #work(worker: number): Promise<void> {
-    for (let n = 0; !this.#isStopping; n++) {
+    // A test that failed closes its clients and leaves its load: it must end, not fail for ever in one turn.
+    for (let n = 0; !this.#isStopping && !this.#client.isClosed; n++) {
       const key = `${this.#prefix}:${worker}:${n}`;
       const value = `${key}=${'v'.repeat((n * 1_021) % this.#valueBytesMax)}`;
       const outcome = await this.#client.write(key, ['SET', key, value]);
@@ -98,8 +102,8 @@ const operationsPerKey = 250;
 
 export class Registers implements Load {
   readonly recorder: HistoryRecorder<RegisterInput, RegisterOutput>;
+  readonly ended: Promise<unknown>;
   readonly #dice: Dice;
-  readonly #workers: Promise<void>[];
   readonly #operations: number[];
   readonly #epochs: number[];
   #written = 0;
@@ -112,16 +116,16 @@ export class Registers implements Load {
     this.#dice = dice;
     this.#operations = Array.from({ length: keys }, () => 0);
     this.#epochs = Array.from({ length: keys }, () => 0);
-    this.#workers = clients.map((client, i) => this.#work(client, i));
+    this.ended = Promise.all(clients.map((client, i) => this.#work(client, i)));
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true;
-    await Promise.all(this.#workers);
+    await this.ended;
   }
 
   async #work(client: RespClient, id: number): Promise<void> {
-    while (!this.#isStopping) {
+    while (!this.#isStopping && !client.isClosed) {
       const key = this.#nextKey();
       if (this.#dice.below(2) === 0) await this.#read(client, id, key);
       else await this.#write(client, id, key);

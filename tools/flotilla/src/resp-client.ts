@@ -80,6 +80,11 @@ export class RespClient {
     return (await this.#connection(address)).call(words);
   }
 
+  /** From then on every call fails at once; whoever calls in a loop looks here. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const opening of this.#connections.values()) {
