@@ -3,6 +3,7 @@
 // nothing.
 
 import type {
+  AlignedMemory,
   Callback,
   Clock,
   Disk,
@@ -34,7 +35,7 @@ export class SlowDisk implements Disk {
     });
   }
 
-  alignedMemory(bytes: number): Uint8Array | null {
+  alignedMemory(bytes: number): AlignedMemory | null {
     return this.#disk.alignedMemory(bytes);
   }
   open(path: string, mode: OpenMode, callback: Callback<File>): void {

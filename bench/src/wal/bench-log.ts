@@ -7,7 +7,6 @@ import {
   blockHeaderBytes,
   blockTableSlotBytes,
   copyBytes,
-  putU32,
   sealBlockInRecord,
   tableSlot,
   wordsOf,
@@ -100,16 +99,17 @@ export function layBlock(
   const size = payload.bytes.length;
   const blockBytes = blockBytesOf(count, count * size);
   wal.beginEntries(slot, firstIndex, count, 1, blockBytes);
-  const { entriesBytes: bytes, entriesWords: words, entriesAt: at } = wal;
+  const { entriesBytes: bytes, entriesWords: words, entriesAt: at, entriesBlockCrc } = wal;
   let table = at + blockHeaderBytes;
   let to = table + blockTableSlotBytes * count;
   for (let i = 0; i < count; i++) {
-    putU32(bytes, table, tableSlot(size, 0, 0));
+    words[table >>> 2] = tableSlot(size, 0, 0);
     copyBytes(payload.bytes, payload.words, 0, size, bytes, words, to);
     table += blockTableSlotBytes;
     to += size;
   }
-  sealBlockInRecord(bytes, at, { firstIndex, term: 1, count, blockBytes }, words);
+  const head = { firstIndex, term: 1, count, blockBytes };
+  sealBlockInRecord(bytes, at, head, words, entriesBlockCrc);
   wal.finishEntries();
 }
 

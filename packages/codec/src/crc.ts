@@ -11,12 +11,12 @@ const { table } = createRequire(import.meta.url)('crc-32') as { readonly table: 
 
 /** Bytes a step takes: one table each. */
 const stride = 16;
-/** tables[256 * k + b] is what byte `b` contributes when `k` more bytes follow it in the step. */
-const tables = new Int32Array(256 * stride);
-tables.set(table);
-for (let i = 256; i < tables.length; i++) {
-  const shorter = tables[i - 256] as number;
-  tables[i] = (shorter >>> 8) ^ (tables[shorter & 0xff] as number);
+/** crcTables[256 * k + b] is what byte `b` contributes when `k` more bytes follow it in the step. */
+export const crcTables: Int32Array = new Int32Array(256 * stride);
+crcTables.set(table);
+for (let i = 256; i < crcTables.length; i++) {
+  const shorter = crcTables[i - 256] as number;
+  crcTables[i] = (shorter >>> 8) ^ (crcTables[shorter & 0xff] as number);
 }
 
 /** From this length on the native function wins over the tables, its call and the slice included. */
@@ -28,7 +28,7 @@ export function crc32(bytes: Uint8Array, start: number, end: number, seed = 0): 
     const isWhole = start === 0 && end === bytes.length;
     return nativeCrc32(isWhole ? bytes : bytes.subarray(start, end), seed);
   }
-  const t = tables;
+  const t = crcTables;
   const b = bytes;
   let crc = ~seed;
   let i = start;
@@ -68,7 +68,7 @@ export function crc32OfWords(
   end: number,
   seed = 0,
 ): number {
-  const t = tables;
+  const t = crcTables;
   const w = words;
   let crc = ~seed;
   if ((start & 3) !== 0 || end - start >= nativeBytesMin) return crc32(bytes, start, end, seed);

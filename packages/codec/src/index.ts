@@ -1,3 +1,4 @@
+export { type BlockCrc, blockCrcFrontBytes, blockCrcOver, type WasmMemory } from './block-crc.ts';
 export {
   type BlockHead,
   type BlockVerdict,

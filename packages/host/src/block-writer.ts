@@ -9,7 +9,6 @@ import {
   copyBytes,
   entryTypes,
   payloadCodecs,
-  putU32,
   recordAlignment,
   recordHeadBytes,
   sealBlockInRecord,
@@ -104,7 +103,7 @@ export class BlockWriter {
     let item = head;
     for (let i = 0; i < count; i++) {
       const length = lengths[item] as number;
-      putU32(bytes, slotAt, tableSlot(length, payloadCodecs.raw, entryTypes.command));
+      words[slotAt >>> 2] = tableSlot(length, payloadCodecs.raw, entryTypes.command);
       copyBytes(arena, arenaWords, offsets[item] as number, length, bytes, words, payloadAt);
       replica.pushWait(firstIndex + i, tickets[item] as number);
       slotAt += blockTableSlotBytes;
@@ -143,11 +142,8 @@ export class BlockWriter {
     const blockBytes = blockBytesOf(1, 0);
     this.laidCount = 0;
     wal.beginEntries(replica.slot, index, 1, term, blockBytes);
-    putU32(
-      wal.entriesBytes,
-      wal.entriesAt + blockHeaderBytes,
-      tableSlot(0, payloadCodecs.raw, entryTypes.blank),
-    );
+    const slotAt = wal.entriesAt + blockHeaderBytes;
+    wal.entriesWords[slotAt >>> 2] = tableSlot(0, payloadCodecs.raw, entryTypes.blank);
     this.#seal(index, 1, term, blockBytes);
   }
 
@@ -158,10 +154,10 @@ export class BlockWriter {
     this.laidCount = 0;
     wal.beginEntries(replica.slot, index, 1, term, blockBytes);
     const slotAt = wal.entriesAt + blockHeaderBytes;
-    putU32(
-      wal.entriesBytes,
-      slotAt,
-      tableSlot(payload.length, payloadCodecs.raw, entryTypes.config),
+    wal.entriesWords[slotAt >>> 2] = tableSlot(
+      payload.length,
+      payloadCodecs.raw,
+      entryTypes.config,
     );
     wal.entriesBytes.set(payload, slotAt + blockTableSlotBytes);
     this.#seal(index, 1, term, blockBytes);
@@ -170,7 +166,7 @@ export class BlockWriter {
   #seal(firstIndex: number, count: number, term: number, blockBytes: number): void {
     const wal = this.#wal;
     const head = { firstIndex, term, count, blockBytes };
-    sealBlockInRecord(wal.entriesBytes, wal.entriesAt, head, wal.entriesWords);
+    sealBlockInRecord(wal.entriesBytes, wal.entriesAt, head, wal.entriesWords, wal.entriesBlockCrc);
     const position = wal.entriesPosition;
     wal.finishEntries();
     if (this.laidCount === 0) this.firstPosition = position;

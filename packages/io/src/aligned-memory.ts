@@ -4,6 +4,8 @@
 // Each piece is a mapping with a wide guard region behind it: about 10 GiB of address space that costs no memory, but
 // shows in the size of the process as the system tells it.
 
+import type { AlignedMemory } from './world.ts';
+
 const wasmPageBytes = 65_536;
 const wasmPagesMax = 65_536;
 
@@ -19,13 +21,13 @@ interface WasmMemoryConstructor {
 }
 
 /** Zeroed memory of `bytes` that begins at a page; null where there is no WebAssembly or no room for its mapping. */
-export function alignedMemory(bytes: number, shared = false): Uint8Array | null {
+export function alignedMemory(bytes: number, shared = false): AlignedMemory | null {
   const { WebAssembly } = globalThis as { WebAssembly?: { Memory: WasmMemoryConstructor } };
   const pages = Math.ceil(bytes / wasmPageBytes);
   if (WebAssembly === undefined || !(pages >= 1 && pages <= wasmPagesMax)) return null;
   try {
-    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
-    return new Uint8Array(buffer, 0, bytes);
+    const wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+    return { bytes: new Uint8Array(wasm.buffer, 0, bytes), wasm };
   } catch {
     return null;
   }

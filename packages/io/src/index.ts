@@ -4,6 +4,7 @@ export { parseAddress } from './node-net.ts';
 export { type WorkerSide, workerSide } from './node-workers.ts';
 export { createNodeWorld, type NodeWorld, type NodeWorldOptions } from './node-world.ts';
 export type {
+  AlignedMemory,
   Callback,
   Clock,
   Conn,

@@ -89,6 +89,9 @@ function takeNotes(): void {
     const { id, memory } = received.message;
     if (memory === null) memories.delete(id);
     else
-      memories.set(id, { bytes: new Uint8Array(memory), weight: alignedMemory(memory.byteLength) });
+      memories.set(id, {
+        bytes: new Uint8Array(memory),
+        weight: alignedMemory(memory.byteLength)?.bytes ?? null,
+      });
   }
 }

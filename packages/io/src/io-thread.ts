@@ -21,7 +21,7 @@ import {
   ringSlots,
   words,
 } from './io-thread-ring.ts';
-import type { Callback, IoError } from './world.ts';
+import type { AlignedMemory, Callback, IoError } from './world.ts';
 
 /** The thread is compiled: sources are run through a loader only in tests. */
 const ownEntry: URL = new URL(
@@ -87,13 +87,14 @@ export class IoThread {
   }
 
   /** Zeroed memory that begins at a page and that the thread can write from; null where there is none to be had. */
-  memory(bytes: number): Uint8Array | null {
+  memory(bytes: number): AlignedMemory | null {
     const memory = alignedMemory(bytes, true);
     if (memory === null) return null;
+    const { buffer } = memory.bytes;
     const id = this.#memories++;
-    this.#known.set(memory.buffer, { id, weight: alignedMemory(bytes) });
-    this.#dropped.register(memory.buffer, id);
-    this.#note({ id, memory: memory.buffer as SharedArrayBuffer });
+    this.#known.set(buffer, { id, weight: alignedMemory(bytes)?.bytes ?? null });
+    this.#dropped.register(buffer, id);
+    this.#note({ id, memory: buffer as SharedArrayBuffer });
     return memory;
   }
 

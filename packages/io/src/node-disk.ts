@@ -8,6 +8,7 @@ import { alignedMemory } from './aligned-memory.ts';
 import type { IoThread } from './io-thread.ts';
 import { PidFile } from './pid-file.ts';
 import type {
+  AlignedMemory,
   Callback,
   Disk,
   Done,
@@ -90,7 +91,7 @@ export class NodeDisk implements Disk {
     this.#thread = thread;
   }
 
-  alignedMemory(bytes: number): Uint8Array | null {
+  alignedMemory(bytes: number): AlignedMemory | null {
     return this.#thread === null ? alignedMemory(bytes) : this.#thread.memory(bytes);
   }
 

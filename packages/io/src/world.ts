@@ -67,9 +67,16 @@ export interface FileLock {
   isIntact(): boolean;
 }
 
+/** Memory that a `writeDirect` file can be written from. */
+export interface AlignedMemory {
+  readonly bytes: Uint8Array;
+  /** The WebAssembly.Memory that begins with these bytes, for code that runs over it; null = it is other memory. */
+  readonly wasm: { readonly buffer: ArrayBuffer | SharedArrayBuffer } | null;
+}
+
 export interface Disk {
   /** Zeroed memory that begins where a `writeDirect` file can be written from; null where there is none to be had. */
-  alignedMemory(bytes: number): Uint8Array | null;
+  alignedMemory(bytes: number): AlignedMemory | null;
   open(path: string, mode: OpenMode, callback: Callback<File>): void;
   close(file: File, done: Done): void;
   /**

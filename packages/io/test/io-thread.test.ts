@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IoThread, type IoThreadOptions } from '../src/io-thread.ts';
 import { NodeDisk } from '../src/node-disk.ts';
-import type { File, IoError } from '../src/world.ts';
+import type { AlignedMemory, File, IoError } from '../src/world.ts';
 
 const page = 4096;
 let directory = '';
@@ -23,7 +23,7 @@ function start(options: IoThreadOptions = {}): void {
 function memoryOf(bytes: number): Uint8Array {
   const memory = thread.memory(bytes);
   if (memory === null) throw new Error('no aligned memory here');
-  return memory;
+  return memory.bytes;
 }
 
 /** Writes and answers how many bytes were written. */
@@ -182,7 +182,7 @@ describe('the I/O thread', () => {
     for (const pollMs of [0, 1]) {
       const source = `
         const thread = new IoThread({ pollMs: ${pollMs} });
-        thread.write(fd, [thread.memory(64 << 20)], 0, (error, written) => console.log(error, written));`;
+        thread.write(fd, [thread.memory(64 << 20).bytes], 0, (error, written) => console.log(error, written));`;
       expect(runAlone(source)).toBe(`null ${64 << 20}\n`);
     }
     start();
@@ -194,7 +194,7 @@ describe('the I/O thread', () => {
       let waiting = 0;
       const ask = (bytes) => {
         waiting++;
-        const isTaken = thread.write(fd, [thread.memory(bytes)], 0, (error) => {
+        const isTaken = thread.write(fd, [thread.memory(bytes).bytes], 0, (error) => {
           if (error !== null) throw error;
           waiting--;
         });
@@ -217,7 +217,7 @@ describe('the I/O thread', () => {
       const thread = new IoThread();
       let most = 0;
       for (let i = 0; i < 300; i++) {
-        const memory = thread.memory(4 << 20).fill(1);
+        const memory = thread.memory(4 << 20).bytes.fill(1);
         await new Promise((resolve) => thread.write(fd, [memory.subarray(0, 4096)], 0, resolve));
         most = Math.max(most, process.memoryUsage.rss());
       }
@@ -230,7 +230,7 @@ describe('the I/O thread', () => {
     const source = `
       process.on('uncaughtException', (error) => console.log(error.message));
       const ask = (thread) => {
-        const memory = thread.memory(4096);
+        const memory = thread.memory(4096).bytes;
         for (let i = 0; i < 3; i++) {
           thread.write(fd, [memory], 0, (error) => {
             throw new Error(error === null ? 'mine' : 'mine, of ' + error.code);
@@ -249,7 +249,7 @@ describe('a disk with an I/O thread', () => {
   it('writes all of many direct writes at once, through the thread and past it', async () => {
     start();
     const disk = new NodeDisk(thread);
-    const memory = disk.alignedMemory(200 * page) as Uint8Array;
+    const { bytes: memory } = disk.alignedMemory(200 * page) as AlignedMemory;
     for (let i = 0; i < memory.length; i++) memory[i] = (i / page) & 0xff;
     fs.ftruncateSync(fd, memory.length);
     const file = await new Promise<File | null>((resolve, reject) =>

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { alignedMemory } from '../src/aligned-memory.ts';
 import { NodeDisk } from '../src/node-disk.ts';
 import type {
+  AlignedMemory,
   Callback,
   Done,
   File,
@@ -133,7 +134,7 @@ describe('writes past the page cache', () => {
   it('puts aligned memory into the file at whole blocks, for every reader to see', async () => {
     const { file } = await opened('direct');
     if (file === null) return;
-    const memory = disk.alignedMemory(3 * block) as Uint8Array;
+    const { bytes: memory } = disk.alignedMemory(3 * block) as AlignedMemory;
     memory.subarray(block, 2 * block).fill(2);
     memory.subarray(2 * block).fill(3);
     const buffers = [memory.subarray(2 * block), memory.subarray(block, 2 * block)];
@@ -153,7 +154,7 @@ describe('writes past the page cache', () => {
   it('refuses with EINVAL, where the file system is strict, what is not aligned, and leaves the file as it was', async () => {
     const { file, isStrict } = await opened('odd');
     if (file === null) return;
-    const memory = (disk.alignedMemory(2 * block) as Uint8Array).fill(9);
+    const memory = (disk.alignedMemory(2 * block) as AlignedMemory).bytes.fill(9);
     const odd: [Uint8Array, number][] = [
       [memory.subarray(1, 1 + block), 0],
       [memory.subarray(0, block), 100],
@@ -173,9 +174,10 @@ describe('writes past the page cache', () => {
   });
 
   it('has no aligned memory to give where there is no WebAssembly, no room, or no sense in the size', () => {
-    const memory = alignedMemory(100_000);
-    expect([memory?.length, memory?.byteOffset]).toEqual([100_000, 0]);
-    expect(memory?.every((byte) => byte === 0)).toBe(true);
+    const { bytes: memory, wasm } = alignedMemory(100_000) as AlignedMemory;
+    expect([memory.length, memory.byteOffset]).toEqual([100_000, 0]);
+    expect(memory.every((byte) => byte === 0)).toBe(true);
+    expect(wasm?.buffer).toBe(memory.buffer);
     for (const bytes of [0, -1, Number.NaN, 2 ** 40]) expect(alignedMemory(bytes)).toBeNull();
     class NoRoom {
       constructor() {

@@ -2,7 +2,7 @@
 // memory has addresses that nobody is told; here it is aligned if alignedMemory() made it. What a short write has written
 // ends at a sector: disks with small sectors take whole blocks and may stop between two sectors of one.
 
-import type { OpenMode } from '@flotilla/io';
+import type { AlignedMemory, OpenMode } from '@flotilla/io';
 import { sectorBytes } from './disk-tree.ts';
 
 /** Offsets, lengths and places in memory are multiples of it. */
@@ -10,10 +10,10 @@ export const directBlockBytes = 4096;
 
 const aligned = new WeakSet<ArrayBufferLike>();
 
-export function alignedMemory(bytes: number): Uint8Array {
+export function alignedMemory(bytes: number): AlignedMemory {
   const memory = new Uint8Array(bytes);
   aligned.add(memory.buffer);
-  return memory;
+  return { bytes: memory, wasm: null };
 }
 
 /** Whether the system takes such a write to a file opened in this mode. */

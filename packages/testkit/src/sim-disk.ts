@@ -8,6 +8,7 @@
 // asked for. After crash() and kill() nothing that was in flight calls back, and old files answer EBADF.
 
 import type {
+  AlignedMemory,
   Callback,
   Disk,
   Done,
@@ -287,7 +288,7 @@ export class SimDisk implements Disk {
 
   // --- Disk -----------------------------------------------------------------------------------------------------
 
-  alignedMemory(bytes: number): Uint8Array | null {
+  alignedMemory(bytes: number): AlignedMemory | null {
     return alignedMemory(bytes);
   }
 

@@ -5,6 +5,7 @@
 // nothing: no callback ever comes. start() begins the next life on the disk as it was left.
 
 import type {
+  AlignedMemory,
   Callback,
   Disk,
   Done,
@@ -229,7 +230,7 @@ class DiskOfLife implements Disk {
     this.#owner = owner;
   }
 
-  alignedMemory(bytes: number): Uint8Array | null {
+  alignedMemory(bytes: number): AlignedMemory | null {
     return this.#disk.alignedMemory(bytes);
   }
   open(path: string, mode: OpenMode, callback: Callback<File>): void {

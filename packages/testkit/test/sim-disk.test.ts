@@ -1,3 +1,4 @@
+import type { AlignedMemory } from '@flotilla/io';
 import { loseEverything, randomCrash, SimDisk, SimKernel, SimRng } from '@flotilla/testkit';
 import { describe, expect, test } from 'vitest';
 import { filled, newDisk, Sync } from './disk-helpers.ts';
@@ -148,7 +149,7 @@ describe('SimDisk as a file system', () => {
     const sim = newDisk();
     const disk = new Sync(sim);
     disk.close(disk.open('/f', 'create'));
-    const memory = sim.alignedMemory(5 * 4096) as Uint8Array;
+    const { bytes: memory } = sim.alignedMemory(5 * 4096) as AlignedMemory;
     expect([memory.length, memory.every((byte) => byte === 0)]).toEqual([5 * 4096, true]);
     memory.fill(7);
     const file = disk.open('/f', 'writeDirect');
@@ -187,7 +188,7 @@ describe('SimDisk as a file system', () => {
     const disk = new Sync(sim);
     disk.close(disk.open('/f', 'create'));
     const file = disk.open('/f', 'writeDirect');
-    const memory = sim.alignedMemory(8192) as Uint8Array;
+    const { bytes: memory } = sim.alignedMemory(8192) as AlignedMemory;
     const written = [1, 600, 4096, 5000, 8191, 9000].map((bytes) => {
       sim.plan({ op: 'writev', effect: { kind: 'short', bytes } });
       return disk.write(file, 0, memory);
@@ -202,7 +203,7 @@ describe('SimDisk as a file system', () => {
       const cached = disk.open('/f', 'create');
       disk.syncDir('/');
       const file = disk.open('/f', mode);
-      const memory = sim.alignedMemory(4096) as Uint8Array;
+      const { bytes: memory } = sim.alignedMemory(4096) as AlignedMemory;
       disk.write(cached, 0, filled(4096, 1));
       disk.write(file, 8192, memory.fill(2));
       disk.write(cached, 12_288, filled(4096, 3));
@@ -224,7 +225,7 @@ describe('SimDisk as a file system', () => {
         const disk = new Sync(sim);
         sim.surgery.putFile('/f', filled(4096, 1));
         const file = disk.open('/f', mode);
-        const memory = (sim.alignedMemory(4096) as Uint8Array).fill(2);
+        const memory = (sim.alignedMemory(4096) as AlignedMemory).bytes.fill(2);
         sim.writev(file, [memory], 0, () => seen.add('answered'));
         sim.crash(randomCrash());
         const found = disk.read(disk.open('/f', 'read'), 0, 4096);

@@ -8,6 +8,7 @@
 // padding and filler records included), a number that only grows; two records laid one after the other in the same batch
 // are adjacent in it.
 
+import type { BlockCrc } from '@flotilla/codec';
 import type { Clock, Disk, Done, FlotillaError, Rng, Workers } from '@flotilla/io';
 import type { CheckpointManifest } from './checkpoint-format.ts';
 
@@ -226,6 +227,8 @@ export interface Wal {
   readonly entriesBytes: Uint8Array;
   /** The same slab as little-endian words from its byte 0 on, for copyBytes and sealBlockInRecord. */
   readonly entriesWords: Int32Array;
+  /** What computes the CRC of a block in it, for sealBlockInRecord; null = nothing but that itself. */
+  readonly entriesBlockCrc: BlockCrc | null;
   readonly entriesAt: number;
   /** Stream position of the record begun (its head). */
   readonly entriesPosition: number;

@@ -157,7 +157,7 @@ export class BatchWriter {
   }
 
   readonly #addView = (slab: Slab, start: number, end: number): void => {
-    this.#isAligned &&= slab.isAligned;
+    this.#isAligned &&= slab.memory.isAligned;
     this.#views.push(slab.bytes.subarray(start, end));
   };
 

@@ -4,16 +4,13 @@
 // Guarantees: a slab leaves the ring only after all of it is durable and never while code that might hold a view of it
 // is on the stack (trim runs from disk completions only); its memory is used again only when nobody has it pinned.
 
-import { wordsOf } from '@flotilla/codec';
-import { assert } from '@flotilla/io';
+import { assert, type Disk } from '@flotilla/io';
 import type { SegmentState } from './segment-set.ts';
+import { SlabMemory } from './slab-memory.ts';
 
 export class Slab {
+  readonly memory: SlabMemory;
   readonly bytes: Uint8Array;
-  /** The same as words. */
-  readonly words: Int32Array;
-  /** A file past the page cache can be written from it. */
-  readonly isAligned: boolean;
   readonly segment: SegmentState;
   /** File offset of byte 0. */
   readonly fileStart: number;
@@ -29,16 +26,14 @@ export class Slab {
   inRing = true;
 
   constructor(
-    bytes: Uint8Array,
-    isAligned: boolean,
+    memory: SlabMemory,
     segment: SegmentState,
     fileStart: number,
     limit: number,
     validFrom: number,
   ) {
-    this.bytes = bytes;
-    this.words = wordsOf(bytes);
-    this.isAligned = isAligned;
+    this.memory = memory;
+    this.bytes = memory.bytes;
     this.segment = segment;
     this.fileStart = fileStart;
     this.limit = limit;
@@ -50,25 +45,22 @@ export class Slab {
 export class SlabRing {
   readonly slabBytes: number;
   readonly #cacheBytes: number;
-  /** Null: any memory will do, or there was no other to be had: each attempt costs a collection of garbage. */
-  #alignedMemory: ((bytes: number) => Uint8Array | null) | null;
+  /** Whom to ask for aligned memory. Null: any will do, or there was no other: each attempt costs a collection of garbage. */
+  #disk: Pick<Disk, 'alignedMemory'> | null;
   /** In stream order from #head on. */
   #slabs: Slab[] = [];
   #head = 0;
   #bytes = 0;
   /** Memory of departed slabs, to be used again. */
-  readonly #pool: Uint8Array[] = [];
+  readonly #pool: SlabMemory[] = [];
   /** Slabs that left the ring while somebody had them pinned. */
   readonly #departed: Slab[] = [];
 
-  constructor(
-    slabBytes: number,
-    cacheBytes: number,
-    alignedMemory: ((bytes: number) => Uint8Array | null) | null,
-  ) {
+  /** `disk`: slabs are to be aligned. */
+  constructor(slabBytes: number, cacheBytes: number, disk: Pick<Disk, 'alignedMemory'> | null) {
     this.slabBytes = slabBytes;
     this.#cacheBytes = cacheBytes;
-    this.#alignedMemory = alignedMemory;
+    this.#disk = disk;
   }
 
   /** Bytes of the slabs in the ring. */
@@ -86,13 +78,9 @@ export class SlabRing {
     if (units * this.slabBytes - (from - fileStart + needed) === 8) units++;
     const limit = Math.min(units * this.slabBytes, left);
     assert(from - fileStart + needed <= limit, 'a slab beyond the end of its segment');
-    const isPlain = units === 1;
-    const pooled = isPlain ? this.#pool.pop() : undefined;
-    const chosen = pooled ?? this.#alignedMemory?.(units * this.slabBytes) ?? null;
-    const isAligned = this.#alignedMemory !== null && chosen !== null;
-    if (isPlain && chosen === null) this.#alignedMemory = null;
-    const bytes = chosen ?? new Uint8Array(units * this.slabBytes);
-    const slab = new Slab(bytes, isAligned, segment, fileStart, limit, from);
+    const pooled = units === 1 ? this.#pool.pop() : undefined;
+    const memory = pooled ?? this.#make(units);
+    const slab = new Slab(memory, segment, fileStart, limit, from);
     for (let i = 0; i < units && unit + i < segment.slabs.length; i++) {
       assert(segment.slabs[unit + i] === null, 'two slabs for one unit');
       segment.slabs[unit + i] = slab;
@@ -100,8 +88,15 @@ export class SlabRing {
     const previous = this.#slabs.at(-1);
     if (previous !== undefined) previous.streamEnd = slab.streamStart;
     this.#slabs.push(slab);
-    this.#bytes += bytes.length;
+    this.#bytes += memory.bytes.length;
     return slab;
+  }
+
+  #make(units: number): SlabMemory {
+    const bytes = units * this.slabBytes;
+    const aligned = this.#disk === null ? null : SlabMemory.aligned(this.#disk, bytes);
+    if (units === 1 && aligned === null) this.#disk = null;
+    return aligned ?? SlabMemory.plain(bytes);
   }
 
   /** Lets durable slabs go until the ring is within its bound. Only from a disk completion. */
@@ -177,10 +172,11 @@ export class SlabRing {
     for (let i = 0; i < units && unit + i < slabs.length; i++) slabs[unit + i] = null;
     if (slab.pins > 0) this.#departed.push(slab);
     else if (slab.bytes.length === this.slabBytes && this.#pool.length < 8 && this.#isWanted(slab))
-      this.#pool.push(slab.bytes);
+      this.#pool.push(slab.memory);
   }
+
   /** Whether its memory is as good as any that would be made in its place. */
   #isWanted(slab: Slab): boolean {
-    return this.#alignedMemory === null || slab.isAligned;
+    return this.#disk === null || slab.memory.isAligned;
   }
 }

@@ -10,7 +10,7 @@
 // the next.
 
 import { assert } from '@flotilla/io';
-import { alignUp, recordHeadBytes } from '@flotilla/codec';
+import { alignUp, type BlockCrc, recordHeadBytes } from '@flotilla/codec';
 import { batchBodyBytesMax, batchHeaderBytes, pageBytes } from './format.ts';
 import { putPad } from './records.ts';
 import type { SegmentState } from './segment-set.ts';
@@ -55,9 +55,10 @@ export class Stager {
   #open: Batch | null = null;
   readonly #closed: Batch[] = [];
 
-  /** After reserve(): the memory, as words too. */
+  /** After reserve(): the memory of the slab, as words too, what computes its CRCs, and where in it the record goes. */
   bytes: Uint8Array = new Uint8Array(0);
   words: Int32Array = new Int32Array(0);
+  blockCrc: BlockCrc | null = null;
   at = 0;
 
   constructor(ring: SlabRing, segment: SegmentState, tail: number, stageNext: StageNext) {
@@ -102,8 +103,6 @@ export class Stager {
       const at = this.#tail - slab.fileStart;
       const left = slab.limit - at - recLen;
       if ((left >= recordHeadBytes || left === 0) && this.#hasRoom(recLen)) {
-        this.bytes = slab.bytes;
-        this.words = slab.words;
         this.at = at;
         return;
       }
@@ -180,8 +179,6 @@ export class Stager {
       const at = this.#tail - slab.fileStart;
       const left = slab.limit - at;
       if ((left === recLen || left - recLen >= recordHeadBytes) && this.#hasRoom(recLen)) {
-        this.bytes = slab.bytes;
-        this.words = slab.words;
         this.at = at;
         return;
       }
@@ -194,7 +191,7 @@ export class Stager {
           this.#open.recordCount++;
           this.#tail = slabEnd;
         }
-        this.#slab = this.#ring.add(this.#segment, slabEnd, recLen);
+        this.#enter(this.#ring.add(this.#segment, slabEnd, recLen));
       } else {
         this.closeOpen();
       }
@@ -219,10 +216,18 @@ export class Stager {
       slabEnd - this.#tail === needed ||
       slabEnd - this.#tail - needed >= recordHeadBytes;
     if (!(inSlab ? this.#fits(this.#tail, needed) : this.#fits(slabEnd, recLen))) return false;
-    if (isNewSlab) this.#slab = this.#ring.add(this.#segment, this.#tail, needed);
+    if (isNewSlab) this.#enter(this.#ring.add(this.#segment, this.#tail, needed));
     this.#open = new Batch(this.#segment, this.#tail);
     this.#tail += batchHeaderBytes;
     return true;
+  }
+
+  /** Not once a record: a reference that is stored costs as much as all the rest of reserve(). */
+  #enter(slab: Slab): void {
+    this.#slab = slab;
+    this.bytes = slab.bytes;
+    this.words = slab.memory.words;
+    this.blockCrc = slab.memory.blockCrc;
   }
 
   #nextSegment(): void {

@@ -2,6 +2,7 @@
 // whichever of its parts asked for it and however the log ended.
 
 import type {
+  AlignedMemory,
   Callback,
   Disk,
   Done,
@@ -39,7 +40,7 @@ export class TrackedDisk implements Disk {
     };
   }
 
-  alignedMemory(bytes: number): Uint8Array | null {
+  alignedMemory(bytes: number): AlignedMemory | null {
     return this.#disk.alignedMemory(bytes);
   }
   open(path: string, mode: OpenMode, callback: Callback<File>): void {

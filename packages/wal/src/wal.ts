@@ -8,6 +8,7 @@
 // 3. After a failed write or sync nothing is laid, written or marked any more; what is in memory or durable stays readable.
 
 import {
+  type BlockCrc,
   blockBytesMax,
   blockHeaderBytes,
   blockTableSlotBytes,
@@ -92,8 +93,6 @@ export class WalLog implements Wal {
     restatedGroups: 0,
   };
   durablePosition: number;
-  entriesBytes: Uint8Array = new Uint8Array(0);
-  entriesWords: Int32Array = new Int32Array(0);
   entriesAt = 0;
   entriesPosition = 0;
 
@@ -151,7 +150,7 @@ export class WalLog implements Wal {
     this.#ring = new SlabRing(
       settings.slabBytes,
       settings.cacheBytes,
-      settings.syncMethod === 'direct' ? (bytes) => world.disk.alignedMemory(bytes) : null,
+      settings.syncMethod === 'direct' ? world.disk : null,
     );
     this.#stager = new Stager(this.#ring, this.#segments.newest, opened.end.offset, (position) =>
       this.#stageNext(world.salt(), position),
@@ -383,6 +382,16 @@ export class WalLog implements Wal {
 
   // --- Entries -------------------------------------------------------------------------------------------------------
 
+  get entriesBytes(): Uint8Array {
+    return this.#stager.bytes;
+  }
+  get entriesWords(): Int32Array {
+    return this.#stager.words;
+  }
+  get entriesBlockCrc(): BlockCrc | null {
+    return this.#stager.blockCrc;
+  }
+
   beginEntries(
     slot: number,
     firstIndex: number,
@@ -432,8 +441,6 @@ export class WalLog implements Wal {
       groups.generation[slot] as number,
       groups.groupId[slot] as number,
     );
-    this.entriesBytes = stager.bytes;
-    this.entriesWords = stager.words;
     this.entriesAt = stager.at + recordHeadBytes;
     this.entriesPosition = stager.end;
     this.#pendingLen = recLen;

@@ -2,6 +2,7 @@
 // where the way past the cache is closed, for a file system, for a piece of memory or for the rest of a write, the same
 // bytes are written and synced.
 
+import { blockCrcFrontBytes } from '@flotilla/codec';
 import type { FlotillaError } from '@flotilla/io';
 import { type DiskCall, type FaultEffect, loseEverything } from '@flotilla/testkit';
 import { describe, expect, it } from 'vitest';
@@ -349,7 +350,8 @@ describe('where nothing can be written past the page cache', () => {
     const { disk } = host;
     const aligned = disk.alignedMemory.bind(disk);
     // Large records have memory of their own.
-    disk.alignedMemory = (bytes) => (bytes > 16 * 1024 ? null : aligned(bytes));
+    disk.alignedMemory = (bytes) =>
+      bytes > blockCrcFrontBytes + 16 * 1024 ? null : aligned(bytes);
     const log = host.open(direct);
     const slot = openGroup(log, 1);
     append(log, slot, 1, ['small']);
