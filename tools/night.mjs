@@ -36,6 +36,11 @@ const entries = [
     args: ['tools/sim/dist/main.js', '--config', 'churn', '--seeds', '2000', '--jobs', '2'],
   },
   {
+    name: 'sim-direct',
+    does: '500 seeds with logs that are written past the page cache, and other ways by turns',
+    args: ['tools/sim/dist/main.js', '--config', 'direct', '--seeds', '500', '--jobs', '2'],
+  },
+  {
     name: 'core-sim',
     does: '2,000 seeds of a network of Raft cores, without and with members that come and go',
     env: { FLOTILLA_SEEDS: '2000' },

@@ -17,6 +17,7 @@ const seeds: readonly (readonly [config: string, first: number, count: number])[
   ['solo', 1, 3],
   ['cuts', 4, 2],
   ['wide', 1, 1],
+  ['direct', 1, 2],
 ];
 
 /** A minute of work on a machine that does nothing else; only a hang takes longer. */

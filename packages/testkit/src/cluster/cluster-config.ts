@@ -34,7 +34,12 @@ export interface ClusterConfig {
   readonly churnUs?: readonly [number, number];
   /** How far each clock may run from true time, as a share; default a tenth. */
   readonly clockDrift?: number;
+  /** How the lives of a host write its log, one after the other and again from the first; default fdatasync. */
+  readonly syncMethods?: readonly LogSync[];
 }
+
+/** The ways of writing a log that a crash must not undo. */
+export type LogSync = 'fdatasync' | 'dsync' | 'direct';
 
 /** Mostly below 128 bytes, mostly below 1 KiB, mostly above. */
 export type CommandSizes = 'small' | 'mixed' | 'large';
@@ -175,6 +180,12 @@ const configs: readonly ClusterConfig[] = [
     faultKinds: allKinds.filter((kind) => kind !== 'clockRate'),
     clockDrift: 0.03,
     churnUs: [500_000, 8_000_000],
+  },
+  {
+    ...base,
+    name: 'direct',
+    says: 'as default, with logs that are written past the page cache in most lives, and by O_DSYNC in some',
+    syncMethods: ['direct', 'fdatasync', 'direct', 'dsync'],
   },
   {
     ...base,

@@ -145,8 +145,10 @@ export class ClusterHost {
 
   async #open(life: Life, world: World): Promise<void> {
     const { plan, witness } = this.#context;
+    const syncMethod = plan.syncMethods[(life.number - 1) % plan.syncMethods.length] ?? 'fdatasync';
     const host = await Host.open({
       ...plan.tuning,
+      syncMethod,
       nodeId: this.id,
       directory,
       create: !this.#isCreated,

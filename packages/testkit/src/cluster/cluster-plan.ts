@@ -4,7 +4,12 @@
 
 import type { CrashWeights } from '../disk-crash.ts';
 import { type DiskLatency, defaultDiskLatency } from '../disk-faults.ts';
-import { type ClusterConfig, type CommandSizes, clusterConfigs } from './cluster-config.ts';
+import {
+  type ClusterConfig,
+  type CommandSizes,
+  clusterConfigs,
+  type LogSync,
+} from './cluster-config.ts';
 import {
   drawFaultSchedule,
   type FaultKind,
@@ -106,6 +111,8 @@ export interface ClusterPlan {
   /** Frames that arrive once more, so much later at the most. */
   readonly lateCopies: { readonly chance: number; readonly delayUsMax: number };
   readonly disk: DiskLatency;
+  /** Of the lives of a host, one after the other and again from the first. */
+  readonly syncMethods: readonly LogSync[];
   /** Quiet time before the first fault. */
   readonly warmupUs: number;
 }
@@ -149,6 +156,7 @@ export function drawClusterPlan(seed: number, configName = 'default'): ClusterPl
     forbidAmbient: shape.chance(0.1),
     poisonReceived: shape.chance(0.5),
     disk,
+    syncMethods: config.syncMethods ?? ['fdatasync'],
     lateCopies: drawLateCopies(rng.fork('late copies')),
     warmupUs,
   };
