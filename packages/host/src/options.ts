@@ -1,6 +1,6 @@
 // Options of a host: defaults, and the checks that refuse values that cannot work, all problems at once.
 
-import { FlotillaError, type World } from '@flotilla/io';
+import { FlotillaError, parseAddress, type World } from '@flotilla/io';
 import type { Membership } from './membership.ts';
 
 export interface PeerAddress {
@@ -135,8 +135,7 @@ export function resolveNumbers(options: HostOptions): ResolvedNumbers {
   if (options.clusterId.length !== 16) problems.push('clusterId must have 16 bytes');
   const seen = new Set([options.nodeId]);
   for (const peer of options.peers) {
-    if (!isId(peer.nodeId))
-      problems.push(`a peer's nodeId must be from 1 to 2^32-1, not ${peer.nodeId}`);
+    problems.push(...peerProblems(peer));
     if (seen.has(peer.nodeId)) problems.push(`nodeId ${peer.nodeId} is there twice`);
     seen.add(peer.nodeId);
   }
@@ -154,6 +153,21 @@ export function resolveNumbers(options: HostOptions): ResolvedNumbers {
     });
   }
   return numbers;
+}
+
+/** What is wrong with what is said of a peer. */
+function peerProblems({ nodeId, address, instance }: PeerAddress): string[] {
+  const problems: string[] = [];
+  if (!isId(nodeId)) problems.push(`a peer's nodeId must be from 1 to 2^32-1, not ${nodeId}`);
+  if (!Number.isSafeInteger(instance) || instance < 0) {
+    problems.push(`the instance of peer ${nodeId} must be an integer from 0 on, not ${instance}`);
+  }
+  try {
+    parseAddress(address);
+  } catch (error) {
+    problems.push(`peer ${nodeId}: ${(error as Error).message}`);
+  }
+  return problems;
 }
 
 function isId(value: number): boolean {

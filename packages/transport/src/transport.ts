@@ -6,6 +6,7 @@ import {
   type ConnHandlers,
   type Done,
   FlotillaError,
+  parseAddress,
   type Listener,
 } from '@flotilla/io';
 import type {
@@ -114,13 +115,14 @@ class OpenTransport implements Transport, ConnectionOwner {
   }
 
   addPeer(options: PeerOptions): Peer {
-    const { nodeId, instance } = options;
+    const { address, nodeId, instance } = options;
     if (!Number.isSafeInteger(nodeId) || nodeId < 1 || nodeId === this.#context.settings.nodeId) {
       throw new RangeError(`nodeId must be another host's, an integer from 1 on, not ${nodeId}`);
     }
     if (!Number.isSafeInteger(instance) || instance < 0) {
       throw new RangeError(`instance must be an integer from 0 on, not ${instance}`);
     }
+    parseAddress(address);
     const known = this.#peers.get(nodeId);
     if (known !== undefined) {
       known.update(options);
