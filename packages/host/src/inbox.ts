@@ -17,11 +17,17 @@ import type { ReplicaTable } from './replica-table.ts';
 import type { SteadyLane } from './steady-lane.ts';
 import { walPendingBytesMax } from './submission-desk.ts';
 import {
+  answerHintTerm,
+  answerIndex,
+  answerStream,
+  isGrantedAnswer,
   isHostRecord,
   messageBytesAt,
+  messageFromGeneration,
   messageGroupId,
   messageKindAt,
   messageSharedAt,
+  messageTerm,
   messageToGeneration,
   readMessage,
 } from './wire.ts';
@@ -85,7 +91,7 @@ export class Inbox {
 
   /** Takes one record; answers what is wrong with it, if it breaks the protocol. */
   #receive(link: PeerLink, frame: ReceivedFrame, at: number): string | null {
-    const { counters, lane, members, table } = this.#parts;
+    const { counters, members, table } = this.#parts;
     const { peer } = link;
     const { words } = frame;
     const message = this.#message;
@@ -94,6 +100,7 @@ export class Inbox {
       if (frame.kind === frameKinds.control) return members.receive(link, peer, frame.bytes, at);
       return isBeat(frame.bytes, at) ? null : 'a frame holds a record that does not belong there';
     }
+    if (isGrantedAnswer(words, at) && this.#takeAnswer(peer, words, at)) return null;
     if (!readMessage(words, at, message)) return 'a message holds a number that cannot be one';
     const groupId = messageGroupId(words, at);
     const number = table.numberOf(groupId);
@@ -103,9 +110,6 @@ export class Inbox {
     }
     const isForUs = messageToGeneration(words, at) === table.generationOf(number);
     const isGuarded = table.isGuarded(number);
-    if (message.kind === appendAnswer && message.granted && isForUs && !isGuarded) {
-      if (lane.takeAnswer(number, peer, message, this.#nowMs)) return null;
-    }
     const replica = table.all[number] as Replica;
     const isTrusted = !isGuarded || !isAnswer(message.kind) || members.mayTalk(replica, peer);
     if (!isForUs || replica.isEnded || !isTrusted) {
@@ -128,6 +132,23 @@ export class Inbox {
     return null;
   }
 
+  /**
+   * Takes a granted answer to a steady leader from the record as it stands: with many groups they are two of three messages
+   * that a leader gets. False where it must be looked at as a message.
+   */
+  #takeAnswer({ nodeId }: Peer, words: Int32Array, at: number): boolean {
+    const { lane, table } = this.#parts;
+    const number = table.numberOf(messageGroupId(words, at));
+    if (number < 0 || table.isGuarded(number)) return false;
+    const generation = messageFromGeneration(words, at);
+    const term = messageTerm(words, at);
+    const index = answerIndex(words, at);
+    const isSound = generation >= 1 && term >= 0 && index >= 0 && answerHintTerm(words, at) >= 0;
+    if (!isSound || messageToGeneration(words, at) !== table.generationOf(number)) return false;
+    const stream = answerStream(words, at);
+    return lane.takeAnswer(number, nodeId, generation, term, stream, index, this.#nowMs);
+  }
+
   #checkAppend(groupId: number, frame: ReceivedFrame, at: number): string | null {
     const { incoming, wal } = this.#parts;
     const message = this.#message;
@@ -147,7 +168,10 @@ export class Inbox {
     try {
       if (message.kind === append) return lane.takeAppend(replica, message, this.#nowMs);
       if (message.kind !== appendAnswer || !message.granted) return false;
-      return lane.takeAnswer(replica.number, peer, message, this.#nowMs);
+      const { fromGeneration, index, stream, term } = message;
+      const { nodeId } = peer;
+      const { number } = replica;
+      return lane.takeAnswer(number, nodeId, fromGeneration, term, stream, index, this.#nowMs);
     } catch (error) {
       failReplica(replica, error);
       return true;

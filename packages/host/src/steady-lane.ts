@@ -7,7 +7,6 @@
 
 import { frameKinds } from '@flotilla/codec';
 import { Message, messageKinds, type SteadyRows, steadyResults } from '@flotilla/core';
-import type { Peer } from '@flotilla/transport';
 import type { Wal } from '@flotilla/wal';
 import type { ApplyQueue } from './apply-queue.ts';
 import type { BlockWriter } from './block-writer.ts';
@@ -81,18 +80,20 @@ export class SteadyLane {
     persist.noteSteady(number, term, lastIndex);
   }
 
-  /** Takes a granted answer to a steady leader from the replica's member at `peer`. False where its core must be stepped. */
-  takeAnswer(number: number, peer: Peer, message: Message, nowMs: number): boolean {
-    const { fromGeneration, index, stream, term } = message;
-    const result = this.#rows.granted(
-      number,
-      peer.nodeId,
-      fromGeneration,
-      term,
-      stream,
-      index,
-      nowMs,
-    );
+  /**
+   * Takes the answer of replica `generation` of node `nodeId` that granted `index` on `stream`, in `term`, to a steady
+   * leader. False where its core must be stepped.
+   */
+  takeAnswer(
+    number: number,
+    nodeId: number,
+    generation: number,
+    term: number,
+    stream: number,
+    index: number,
+    nowMs: number,
+  ): boolean {
+    const result = this.#rows.granted(number, nodeId, generation, term, stream, index, nowMs);
     if (result === committed) this.committed(this.#parts.replicas[number] as Replica);
     return result !== refused;
   }

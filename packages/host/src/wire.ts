@@ -45,7 +45,9 @@ recordBytesByKind[memberRecordTypes.answer] = answerBytes;
 recordBytesByKind[memberRecordTypes.beat] = beatBytes;
 export const messageBytesMax = 80;
 const groupIdAt = 8;
+const fromGenerationAt = 16;
 const toGenerationAt = 20;
+const termAt = 24;
 
 /**
  * Writes `message` of the group at byte `at` of the memory (room for messageBytesMax) and answers its length. Everything
@@ -141,9 +143,27 @@ export function messageGroupId(words: Int32Array, at: number): number {
 export function messageToGeneration(words: Int32Array, at: number): number {
   return (words[(at + toGenerationAt) >>> 2] as number) >>> 0;
 }
+export function messageFromGeneration(words: Int32Array, at: number): number {
+  return (words[(at + fromGenerationAt) >>> 2] as number) >>> 0;
+}
+export function messageTerm(words: Int32Array, at: number): number {
+  return u64AtWord(words, (at + termAt) >>> 2);
+}
+/** Whether the record is the answer of a follower that took an append. */
+export function isGrantedAnswer(words: Int32Array, at: number): boolean {
+  return (
+    ((words[at >>> 2] as number) & 0xffff) === (messageKinds.appendAnswer | (flagGranted << 8))
+  );
+}
 /** The index that an append's answer names. */
 export function answerIndex(words: Int32Array, at: number): number {
   return u64AtWord(words, (at + 32) >>> 2);
+}
+export function answerHintTerm(words: Int32Array, at: number): number {
+  return u64AtWord(words, (at + 40) >>> 2);
+}
+export function answerStream(words: Int32Array, at: number): number {
+  return (words[(at + 48) >>> 2] as number) >>> 0;
 }
 /** An append's offset into the frame's shared part. */
 export function messageSharedAt(words: Int32Array, at: number): number {
