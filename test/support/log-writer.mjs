@@ -325,7 +325,8 @@ function layEntries(slot, { groupId, firstIndex, term, sizes, mark }) {
     bytes.set(payload, payloadAt);
     payloadAt += payload.length;
   });
-  sealBlockInRecord(bytes, at, { firstIndex, term, count, blockBytes });
+  const head = { firstIndex, term, count, blockBytes };
+  sealBlockInRecord(bytes, at, head, wal.entriesWords, wal.entriesBlockCrc);
   wal.finishEntries();
 }
 

@@ -79,6 +79,39 @@ describe('the CRC of a block by WebAssembly', () => {
     }
   });
 
+  it('is what a short block is sealed with, and no long one', () => {
+    const [, { bytes, words, blockCrc }] = pieces[0] as [string, Piece];
+    const at = recordHeadBytes;
+    for (const [blockBytes, isAsked] of [
+      [blockBytesOf(1, 0), 1],
+      [1535, 1],
+      [1536, 0],
+    ] as const) {
+      const asked: [number, number][] = [];
+      const counted: BlockCrc = (...place) => {
+        asked.push(place);
+        return blockCrc(...place);
+      };
+      sealBlockInRecord(
+        bytes,
+        at,
+        { firstIndex: 1, term: 1, count: 1, blockBytes },
+        words,
+        counted,
+      );
+      expect(asked).toEqual(isAsked === 1 ? [[at, blockBytes]] : []);
+    }
+  });
+
+  it('is to be had for memory of every size that slabs have', () => {
+    for (const shared of [false, true]) {
+      for (const pages of [2, 17, 1025, 4096]) {
+        const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+        expect(blockCrcOver(memory), `${pages} pages, ${shared}`).not.toBeNull();
+      }
+    }
+  });
+
   it('is not to be had where there is no WebAssembly, or it refuses the memory', () => {
     const memory = new WebAssembly.Memory({ initial: 2, maximum: 2, shared: false });
     const foreign = { buffer: new ArrayBuffer(2 * blockCrcFrontBytes) };
