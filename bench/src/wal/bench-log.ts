@@ -88,6 +88,9 @@ export interface Payload {
   readonly words: Int32Array;
 }
 
+/** Reused: one a block would be most of what is allocated. */
+const head = { firstIndex: 0, term: 1, count: 0, blockBytes: 0 };
+
 /** Lays a block of `count` entries with this payload each. */
 export function layBlock(
   wal: Wal,
@@ -108,7 +111,9 @@ export function layBlock(
     table += blockTableSlotBytes;
     to += size;
   }
-  const head = { firstIndex, term: 1, count, blockBytes };
+  head.firstIndex = firstIndex;
+  head.count = count;
+  head.blockBytes = blockBytes;
   sealBlockInRecord(bytes, at, head, words, entriesBlockCrc);
   wal.finishEntries();
 }

@@ -55,13 +55,25 @@ export function dropRunsBelow(tables: RunTables, slot: number, first: number): v
     const used = words[base + 2] as number;
     let dropped = 0;
     let at = base + chunkHeadWords;
+    // Neighbours stand in one segment nearly always: they are given back together.
+    let segSlot = 0;
+    let together = 0;
+    let bytes = 0;
     while (dropped < used) {
       const length = words[at + 1] as number;
       if ((words[at] as number) + countOf(length) > relative) break;
-      use.dropRun(words[at + 2] as number, recLenOf(length));
+      if (together > 0 && words[at + 2] !== segSlot) {
+        use.dropRuns(segSlot, together, bytes);
+        together = 0;
+        bytes = 0;
+      }
+      segSlot = words[at + 2] as number;
+      together++;
+      bytes += recLenOf(length);
       dropped++;
       at += runWords;
     }
+    if (together > 0) use.dropRuns(segSlot, together, bytes);
     if (dropped === used) {
       chunk = runs.freeHead(chunk);
       continue;

@@ -41,12 +41,17 @@ export class SegmentUse {
   }
 
   dropRun(slot: number, recLen: number): void {
+    this.dropRuns(slot, 1, recLen);
+  }
+
+  /** Drops `count` runs of `bytes` together. */
+  dropRuns(slot: number, count: number, bytes: number): void {
     const at = slot & this.#mask;
-    const runs = (this.#runs[at] as number) - 1;
+    const runs = (this.#runs[at] as number) - count;
     assert(runs >= 0, 'a segment with fewer runs than none');
     this.#runs[at] = runs;
-    this.#bytes[at] = (this.#bytes[at] as number) - recLen;
-    this.#totalBytes -= recLen;
+    this.#bytes[at] = (this.#bytes[at] as number) - bytes;
+    this.#totalBytes -= bytes;
   }
 
   addState(slot: number, recLen: number): void {

@@ -458,7 +458,10 @@ export class WalLog implements Wal {
     const first = this.#pendingFirst;
     const bytes = this.entriesBytes;
     const end = this.entriesAt + recLen - recordHeadBytes;
-    for (let i = this.entriesAt + this.#pendingBlockBytes; i < end; i++) bytes[i] = 0;
+    // Up to seven zeros, the last four of them as a word.
+    let zero = this.entriesAt + this.#pendingBlockBytes;
+    while ((zero & 3) !== 0) bytes[zero++] = 0;
+    if (zero < end) this.entriesWords[zero >>> 2] = 0;
     if (first <= (this.#index.groups.last[slot] as number)) this.#index.truncate(slot, first);
     this.#index.append(
       slot,
