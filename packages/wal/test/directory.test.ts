@@ -54,6 +54,12 @@ describe('segment headers and names', () => {
     expect(refuses(host, 'E_SEG_HEADER').message).toContain('under another name');
   });
 
+  it('WF20: a copy of the newest segment under the next id refuses, though STORE knows of no such segment', () => {
+    const host = longStore();
+    host.disk.surgery.copyFile(segment(4), segment(5));
+    expect(refuses(host, 'E_SEG_HEADER').message).toContain('under another name');
+  });
+
   it('WF21: stray names are told and left alone', () => {
     const host = storeWith(3).host;
     const strays = [
@@ -172,6 +178,9 @@ describe('segment headers and names', () => {
       other.sync(log);
     }
     other.kill();
+    const above = host.fork();
+    above.disk.surgery.putFile(segment(5), other.disk.surgery.read(segment(2)));
+    refuses(above, 'E_UUID');
     host.disk.surgery.putFile(segment(2), other.disk.surgery.read(segment(2)));
     refuses(host, 'E_UUID');
   });

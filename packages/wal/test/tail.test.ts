@@ -105,7 +105,7 @@ describe('a tail that nobody was told about', () => {
   it('WF9: cut at any byte is dropped as torn, with a line that says so', () => {
     const built = storeWith(4, { payloadBytes: 5000 });
     const { path, offset, length } = built.batches[3] as Built['batches'][number];
-    for (let cut = offset; cut < offset + length; cut += 811) {
+    for (let cut = offset; cut < offset + length; cut += stride(811)) {
       const host = built.host.fork();
       host.disk.surgery.truncate(path, cut);
       const log = host.open();
@@ -125,7 +125,7 @@ describe('a tail that nobody was told about', () => {
   it('WF10: cut where a witness vouches for it refuses', () => {
     const built = storeWith(4, { payloadBytes: 5000, witnessed: true });
     const { path, offset, length } = built.batches[3] as Built['batches'][number];
-    for (let cut = offset; cut < offset + length; cut += 811) {
+    for (let cut = offset; cut < offset + length; cut += stride(811)) {
       const host = built.host.fork();
       host.disk.surgery.truncate(path, cut);
       expect(reasonOf(host)).toBe('E_CORRUPT_ACKED');

@@ -1,5 +1,6 @@
 // Segments with ids above the newest that STORE knows. A rotation or a recovery that was cut short leaves at most
-// carry-over batches there; a normal batch means that STORE is older than the data (a backup put back, a lost write).
+// carry-over batches there; a normal batch means that STORE is older than the data (a backup put back, a lost write). Its
+// header was durable before it had its name: one that is sound and of another segment or store was put there by somebody.
 
 import type { Callback, Disk } from '@flotilla/io';
 import {
@@ -12,6 +13,7 @@ import {
   isBatchHeader,
   pageBytes,
   pathIn,
+  type SegmentHeader,
   segmentIdOf,
 } from '../format.ts';
 import { type WindowBuffer, WindowReader } from '../window-reader.ts';
@@ -22,6 +24,8 @@ export interface BeyondFacts {
   /** Page and number of the first batch that is no carry-over, 0 = there is none. */
   readonly normalPage: number;
   readonly normalSeq: number;
+  /** Its header page; null where that is none, as in a file that was never written. */
+  readonly header: SegmentHeader | null;
   /** Highest sequence number in the file. */
   readonly seqMax: number;
   readonly bytesScanned: number;
@@ -35,6 +39,7 @@ export function lookBeyond(
   callback: Callback<BeyondFacts>,
 ): void {
   const segId = segmentIdOf(found.name);
+  let header: SegmentHeader | null = null;
   let normalPage = 0;
   let normalSeq = 0;
   let seqMax = 0;
@@ -43,12 +48,11 @@ export function lookBeyond(
     pathIn(directory, found.name),
     (file, done) => {
       const reader = new WindowReader(disk, file, found.bytes, window);
-      let salt = -1;
       let offset = 0;
       const look = (bytes: Uint8Array, at: number): void => {
         if (!isBatchHeader(bytes, at) || batchSegIdAt(bytes, at) !== segId) return;
         // Without a header to name the life of the file, any batch under its id counts.
-        if (salt >= 0 && batchSaltAt(bytes, at) !== salt) return;
+        if (header !== null && batchSaltAt(bytes, at) !== header.salt) return;
         const seq = batchSeqAt(bytes, at);
         seqMax = Math.max(seqMax, seq);
         if ((batchFlagsAt(bytes, at) & batchFlags.carryOver) !== 0 || normalPage > 0) return;
@@ -65,9 +69,9 @@ export function lookBeyond(
           const at = reader.at(offset);
           const { bytes } = reader;
           if (offset > 0) look(bytes, at);
-          else salt = decodeSegmentHeader(bytes.subarray(at, at + pageBytes))?.salt ?? -1;
+          else header = decodeSegmentHeader(bytes.subarray(at, at + pageBytes));
         }
-        done(null, { normalPage, normalSeq, seqMax, bytesScanned: reader.bytesRead });
+        done(null, { header, normalPage, normalSeq, seqMax, bytesScanned: reader.bytesRead });
       };
       step();
     },

@@ -5,7 +5,7 @@
 // against what their successors declare, the newest to its first page that does not continue, and that page's verdict.
 
 import type { Disk, File, IoError } from '@flotilla/io';
-import { counterMax, epochLast, pageBytes, pathIn, segmentName } from '../format.ts';
+import { counterMax, epochLast, pageBytes, pathIn, segmentIdOf, segmentName } from '../format.ts';
 import { heldLimits } from '../large-batch.ts';
 import { LogIndex } from '../log-index.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
@@ -24,7 +24,7 @@ import type {
   TailReport,
   Witnesses,
 } from './inspection.ts';
-import { type SegmentFile, type Survey, surveyDirectory } from './survey.ts';
+import { judgeHeader, type SegmentFile, type Survey, surveyDirectory } from './survey.ts';
 import { expectedAt, gatherWitnesses, judgeTail, type TailAnswer } from './tail.ts';
 
 /** Reads the whole directory. Never writes, takes no lock, and calls back once. */
@@ -132,6 +132,11 @@ class Inspector {
       if (error !== null) return this.#refuseIo('read it', found.name, error);
       this.#bytesScanned += facts.bytesScanned;
       this.#seqSeen = Math.max(this.#seqSeen, facts.seqMax);
+      const misplaced =
+        facts.header === null
+          ? null
+          : judgeHeader(found.name, segmentIdOf(found.name), facts.header, survey.store, undefined);
+      if (misplaced !== null) return this.#finish('refused', misplaced.refusal, misplaced.cause);
       const { normalPage: page, normalSeq: seq } = facts;
       if (page === 0) return this.#checkBeyond(survey, at + 1);
       const newest = segmentName(survey.store.current.newestSeg);

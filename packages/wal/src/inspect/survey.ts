@@ -171,7 +171,8 @@ function damagedHeader(name: string, segId: number, page: Uint8Array): Refused {
   return { refusal: { ...refusal, ...flippedBitOf(bit) } };
 }
 
-function judgeHeader(
+/** Why a segment file with this header page cannot be what its name says, behind `previous` if that is known. */
+export function judgeHeader(
   name: string,
   segId: number,
   header: SegmentHeader,
