@@ -33,6 +33,7 @@ export {
 } from './format.ts';
 export { type CarvedBatch, type CarveEnd, carveFile } from './inspect/carve.ts';
 export { checkIndex, type IndexCheck, type IndexFault } from './inspect/check-index.ts';
+export { kindText } from './inspect/files.ts';
 export { LogFollower } from './inspect/follow.ts';
 export { inspectDirectory } from './inspect/inspect-directory.ts';
 export type {

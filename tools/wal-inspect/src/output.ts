@@ -14,6 +14,17 @@ export interface Output {
 
 const pieceChars = 64 * 1024;
 
+/**
+ * The text with its control characters written out: names of files come from whoever made them, and a terminal would obey.
+ * A message on stderr may have several lines.
+ */
+function visible(text: string, mayBreak: boolean): string {
+  return text.replace(/\p{Cc}/gu, (control) => {
+    if (mayBreak && control === '\n') return control;
+    return `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+}
+
 interface Stream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -34,7 +45,7 @@ export function streamOutput(stdout: Stream, stderr: Stream): Output {
   };
   const out: Output = {
     line(text) {
-      out.part(`${text}\n`);
+      out.part(`${visible(text, false)}\n`);
     },
     part(text) {
       gathered += text;
@@ -43,7 +54,7 @@ export function streamOutput(stdout: Stream, stderr: Stream): Output {
     error(text) {
       flush();
       clear();
-      stderr.write(`${text}\n`);
+      stderr.write(`${visible(text, true)}\n`);
     },
     flush() {
       flush();

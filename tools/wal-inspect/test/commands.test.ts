@@ -211,6 +211,38 @@ describe('wal-inspect', () => {
     expect((await inspect('repair', directory, '--out', out, '--fix-bitflip', '1:3')).code).toBe(4);
   });
 
+  it('repairs neither into the directory itself, whatever links lead there, nor leaves an empty one behind', async () => {
+    const directory = tempDir();
+    const files = scenarios().find((one) => one.name === 'flipped-bit')?.files;
+    layOut(files as Map<string, Uint8Array>, directory);
+    const before = fs.readdirSync(directory);
+    fs.symlinkSync(directory, `${directory}.link`);
+    const inside = ['', '/sub', '/sub/deeper', '/../x/../' + path.basename(directory)];
+    for (const out of [...inside.map((at) => directory + at), `${directory}.link/sub`]) {
+      const { code, errors } = await inspect(
+        'repair',
+        directory,
+        '--out',
+        out,
+        '--fix-bitflip',
+        '1:3',
+      );
+      expect([code, errors]).toEqual([1, expect.stringContaining('name another place')]);
+    }
+    fs.unlinkSync(`${directory}.link`);
+    expect(fs.readdirSync(directory)).toEqual(before);
+    const unfit = await inspect(
+      'repair',
+      directory,
+      '--out',
+      `${directory}.x`,
+      '--fix-bitflip',
+      '1:1',
+    );
+    expect([unfit.code, unfit.errors]).toEqual([3, expect.stringContaining('nothing was built')]);
+    expect(fs.existsSync(`${directory}.x`)).toBe(false);
+  });
+
   it('makes a checkpoint of a log that is closed, a member of its own, and 5 of one that is open', async () => {
     const directory = tempDir();
     const log = await createLog(directory);
@@ -237,13 +269,25 @@ describe('wal-inspect', () => {
 });
 
 describe('output', () => {
+  const stream = (to: string[], isTTY: boolean) => ({
+    isTTY,
+    write: (text: string) => to.push(text),
+  });
+
+  it('writes control characters out, which a file name may hold and a terminal would obey', () => {
+    const written: string[] = [];
+    const shown: string[] = [];
+    const out = streamOutput(stream(written, false), stream(shown, false));
+    out.line('a\nb\u001b[31m\tc\u009b');
+    out.error('a\nb\u001b[31m');
+    out.flush();
+    expect(written.join('')).toBe('a\\x0ab\\x1b[31m\\x09c\\x9b\n');
+    expect(shown.join('')).toBe('a\nb\\x1b[31m\n');
+  });
+
   it('shows progress on a terminal only and takes it away before a line', () => {
     const shown: string[] = [];
     const written: string[] = [];
-    const stream = (to: string[], isTTY: boolean) => ({
-      isTTY,
-      write: (text: string) => to.push(text),
-    });
     expect(streamOutput(stream(written, false), stream(shown, false)).progress).toBeUndefined();
     const out = streamOutput(stream(written, true), stream(shown, true));
     out.progress?.('10 MiB');

@@ -1,8 +1,13 @@
 // Reading one file of the directory: open, use, close; and how a refusal by the operating system reads.
 
-import type { Callback, Disk, File, IoError } from '@flotilla/io';
+import type { Callback, Disk, File, FileKind, IoError } from '@flotilla/io';
 import { readFully } from '../disk-steps.ts';
 import type { Refusal, RefusalReason } from '../refusal.ts';
+
+/** What stands where a file should: `it is a ...`. */
+export function kindText(kind: FileKind): string {
+  return kind === 'other' ? 'pipe, socket or device' : kind;
+}
 
 /** What a step of the inspection hands back when it cannot go on. */
 export interface Refused {

@@ -5,7 +5,7 @@
 import type { Disk, IoError } from '@flotilla/io';
 import { decodeSegmentHeader, pageBytes, pathIn, segmentName } from '../format.ts';
 import { type ScannedBatch, scanSegment } from '../scan.ts';
-import { readPart, withFile } from './files.ts';
+import { kindText, readPart, withFile } from './files.ts';
 import { readStore } from './store-report.ts';
 import type { SegmentFile } from './survey.ts';
 
@@ -66,7 +66,8 @@ export class LogFollower {
       if (statError?.code === 'ENOENT' && segId < newestSeg)
         return this.#enter(newestSeg, newestSeg, done);
       if (statError !== null) return done(statError);
-      if (stat.kind !== 'file') return done(new Error(`${name} is a ${stat.kind}, not a file`));
+      if (stat.kind !== 'file')
+        return done(new Error(`${name} is a ${kindText(stat.kind)}, not a file`));
       readPart(this.#disk, path, 0, pageBytes, (error, page) => {
         if (error !== null) return done(error);
         const header = decodeSegmentHeader(page);

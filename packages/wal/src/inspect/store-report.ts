@@ -14,7 +14,7 @@ import {
   type WitnessSlot,
 } from '../format.ts';
 import { witnessOffset } from '../store-file.ts';
-import { type Refused, readPart, refuse, refuseIo } from './files.ts';
+import { kindText, type Refused, readPart, refuse, refuseIo } from './files.ts';
 
 export interface StoreReport {
   readonly slots: readonly [StoreSlot | null, StoreSlot | null];
@@ -40,7 +40,9 @@ export function readStore(
       );
     if (statError !== null) return callback(refuseIo('look at it', storeName, statError));
     if (stat.kind !== 'file') {
-      return callback(refuse('E_NOT_FILE', storeName, `it is a ${stat.kind}, not a file`));
+      return callback(
+        refuse('E_NOT_FILE', storeName, `it is a ${kindText(stat.kind)}, not a file`),
+      );
     }
     readPart(disk, path, 0, storeFileBytes, (error, bytes) => {
       if (error !== null) return callback(refuseIo('read it', storeName, error));

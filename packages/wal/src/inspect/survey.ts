@@ -13,7 +13,7 @@ import {
   segmentName,
 } from '../format.ts';
 import { flippedBitOf, searchFlippedSegmentBit } from '../suspect.ts';
-import { type Refused, readPart, refuse, refuseIo } from './files.ts';
+import { kindText, type Refused, readPart, refuse, refuseIo } from './files.ts';
 import { roleOf } from './names.ts';
 import { isSame, readStore, type StoreReport } from './store-report.ts';
 
@@ -126,7 +126,7 @@ function statAll(
     disk.stat(pathIn(directory, name), (error, stat) => {
       if (error !== null) return callback(refuseIo('look at it', name, error));
       if (stat.kind !== 'file') {
-        return callback(refuse('E_NOT_FILE', name, `it is a ${stat.kind}, not a file`));
+        return callback(refuse('E_NOT_FILE', name, `it is a ${kindText(stat.kind)}, not a file`));
       }
       files.push({ name, bytes: stat.bytes, links: stat.links });
       next();

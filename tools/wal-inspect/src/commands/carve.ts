@@ -1,7 +1,14 @@
 // carve: the whole batches of one file, found page by page without STORE, header or order; runs of them are one line.
 
 import { dirname } from 'node:path';
-import { batchFlags, type CarvedBatch, type CarveEnd, carveFile, pageBytes } from '@flotilla/wal';
+import {
+  batchFlags,
+  type CarvedBatch,
+  type CarveEnd,
+  carveFile,
+  kindText,
+  pageBytes,
+} from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
 import { isLocked } from '../motion.ts';
 import { statOf, withOpen } from '../read.ts';
@@ -26,7 +33,7 @@ export async function carve(job: Job): Promise<number> {
   const path = options.directory;
   const stat = await statOf(disk, path);
   if (stat.kind !== 'file') {
-    out.error(`wal-inspect: ${path} is a ${stat.kind}, not a file`);
+    out.error(`wal-inspect: ${path} is a ${kindText(stat.kind)}, not a file`);
     return exitCodes.io;
   }
   // While a host writes the file, a batch may be caught half written: what is broken was so before, too.

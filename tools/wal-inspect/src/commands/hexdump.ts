@@ -10,6 +10,7 @@ import {
   pathIn,
   segmentName,
   wholeBatchBytesMax,
+  kindText,
 } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
 import { batchFields, type Field, fieldRows, segmentHeaderFields } from '../layout.ts';
@@ -26,7 +27,7 @@ export async function hexdump(job: Job): Promise<number> {
   const offset = place.page * pageBytes;
   const { kind, bytes: fileBytes } = await statOf(disk, path);
   if (kind !== 'file') {
-    out.error(`wal-inspect: ${path} is a ${kind}, not a file`);
+    out.error(`wal-inspect: ${path} is a ${kindText(kind)}, not a file`);
     return exitCodes.io;
   }
   if (offset >= fileBytes) {

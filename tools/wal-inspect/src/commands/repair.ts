@@ -1,6 +1,8 @@
 // repair: builds a new directory from a damaged one. What is given up is listed before and after; nothing is given up
 // without --accept-data-loss.
 
+import { realpathSync, rmdirSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { FlotillaError } from '@flotilla/io';
 import { type RepairOutcome, type RepairRequest, repairDirectory } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
@@ -15,6 +17,11 @@ export async function repair(job: Job): Promise<number> {
   if (options.repair === null) {
     throw new UsageError(
       'repair needs one of --fix-bitflip, --drop-after, --drop-group, --rebuild-store',
+    );
+  }
+  if (isInside(target, directory)) {
+    throw new UsageError(
+      `${target} lies in ${directory}, which is not changed: name another place`,
     );
   }
   const request = requestOf(options.repair);
@@ -56,6 +63,7 @@ export async function repair(job: Job): Promise<number> {
       return code;
     }
     case 'unfit':
+      removeEmpty(target);
       out.error(`wal-inspect: nothing was built: ${outcome.why}`);
       return code;
     case 'refused': {
@@ -66,6 +74,28 @@ export async function repair(job: Job): Promise<number> {
       );
       return code;
     }
+  }
+}
+
+/** Whether the path leads to the directory or into it, whatever the links on the way. */
+function isInside(path: string, directory: string): boolean {
+  const realOf = (each: string): string => {
+    try {
+      return realpathSync(each);
+    } catch {
+      return join(realOf(dirname(resolve(each))), basename(each));
+    }
+  };
+  const within = relative(realOf(directory), realOf(path));
+  return within === '' || (within !== '..' && !within.startsWith(`..${sep}`));
+}
+
+/** Takes back the directory that was made and not filled. */
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // It is not there, or something stands in it.
   }
 }
 
