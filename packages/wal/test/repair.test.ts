@@ -137,6 +137,22 @@ describe('a repair', () => {
     expect(await lasts(to)).toEqual({ 7: '4 seven 4', 8: '4 eight 4' });
   });
 
+  it('says which segments are lost with a STORE made anew, where the old one can be read and names them', async () => {
+    const directory = await closedStore(60);
+    const names = fs.readdirSync(directory).filter((name) => /^[0-9a-f]{16}[.]seg$/.test(name));
+    const newest = names.at(-1) as string;
+    expect(names.length).toBeGreaterThan(1);
+    fs.unlinkSync(path.join(directory, newest));
+    const outcome = await repair(directory, `${directory}.new`, { kind: 'rebuild-store' });
+    expect(outcome).toMatchObject({
+      kind: 'repaired',
+      lost: [
+        expect.stringContaining('the certainty'),
+        `${newest}, which STORE names as newer: every batch in them, acknowledged ones too`,
+      ],
+    });
+  });
+
   it('gives up one group and keeps the others, also where that group’s entries are what is damaged', async () => {
     for (const damaged of [false, true]) {
       const directory = await closedStore(60);

@@ -199,13 +199,34 @@ export function planStore(
         const segments = row.map(({ name }) => ({ name, copy: copyWhole }));
         const from = `${row[0]?.name} to ${newest.name}`;
         const done = [`STORE is made anew for ${row.length} segments, ${from}`];
-        const lost = [
-          'the certainty that no newer segment existed, and what the old STORE vouched for',
-        ];
-        callback({ plan: { segments, store, instance, keepsInstance: false, done, lost } });
+        readStore(disk, directory, (result) => {
+          const old = 'refusal' in result ? null : result.report.current;
+          const isKnown = old !== null && isSame(old.uuid, header.uuid);
+          const lost = [
+            'the certainty that no newer segment existed, and what the old STORE vouched for',
+            ...(isKnown ? missingSegments(slot, old) : []),
+          ];
+          callback({ plan: { segments, store, instance, keepsInstance: false, done, lost } });
+        });
       });
     },
   );
+}
+
+/** What the old STORE, which can be read, names and the new one will not. */
+function missingSegments(made: StoreSlot, old: StoreSlot): string[] {
+  const lines: string[] = [];
+  const rangeOf = (first: number, last: number): string =>
+    first === last ? segmentName(first) : `${segmentName(first)} to ${segmentName(last)}`;
+  if (old.newestSeg > made.newestSeg) {
+    const range = rangeOf(made.newestSeg + 1, old.newestSeg);
+    lines.push(`${range}, which STORE names as newer: every batch in them, acknowledged ones too`);
+  }
+  if (old.oldestSeg < made.oldestSeg) {
+    const range = rangeOf(old.oldestSeg, made.oldestSeg - 1);
+    lines.push(`${range}, which STORE names as older: what groups still need of them`);
+  }
+  return lines;
 }
 
 /** The segments that follow each other without a gap up to the newest, from its header's oldest on. */
