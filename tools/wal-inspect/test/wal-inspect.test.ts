@@ -60,6 +60,13 @@ describe('wal-inspect', () => {
     const store = await inspect('store', directory);
     expect(store.text).toMatch(/^A +current|^B +current/m);
     expect(store.text).toContain('instance 77');
+    expect(store.text).not.toContain('never written');
+    const fresh = tempDir();
+    const log = await createLog(fresh);
+    const slots = await inspect('store', fresh);
+    expect(slots.text).toContain('never written');
+    expect(slots.text).not.toContain('damaged');
+    await log.close();
     const groups = JSON.parse((await inspect('groups', directory, '--json')).text);
     expect(groups.groups).toMatchObject([
       { groupId: 7, firstIndex: 1, lastIndex: 3, term: 5, commit: 2, vote: { nodeId: 2 } },

@@ -36,9 +36,11 @@ export async function store(job: Job): Promise<number> {
     );
     return outcomeOf(look).code;
   }
+  // A store that was just created has one slot only.
+  const missing = current.slotSeq > 1 ? 'damaged' : 'never written';
   const row = (name: string, slot: StoreSlot | null): (string | number)[] =>
     slot === null
-      ? [name, 'damaged', '', '', '', '', '', '']
+      ? [name, missing, '', '', '', '', '', '']
       : [
           name,
           slot === current ? 'current' : 'older',
