@@ -30,6 +30,7 @@ import { membershipOf } from './membership.ts';
 import {
   type HostOptions,
   type PeerAddress,
+  peerProblems,
   type ResolvedNumbers,
   resolveNumbers,
 } from './options.ts';
@@ -192,14 +193,14 @@ export class Host {
 
   /**
    * Makes a host known that was not among the peers when this one was opened, or gives a known one another address. It
-   * neither connects nor fails. Say it on every host whose groups the new one is to join, and on the new one.
+   * neither connects nor fails. Say it on every host whose groups the new one is to join, and on the new one. Throws
+   * RangeError where no host can have such an id, address or instance.
    */
   addPeer(peer: PeerAddress): void {
     if (this.#closing !== null) throw new FlotillaError('CLOSED', 'the host is closed');
     const { nodeId } = peer;
-    if (!(Number.isSafeInteger(nodeId) && nodeId >= 1 && nodeId < 2 ** 32)) {
-      throw new RangeError(`nodeId must be from 1 to 2^32-1, not ${nodeId}`);
-    }
+    const problems = peerProblems(peer);
+    if (problems.length > 0) throw new RangeError(problems.join('; '));
     const isKnown = this.#transport.peer(nodeId) !== undefined;
     const added = this.#transport.addPeer(peer);
     if (peer.instance !== 0 || !isKnown) this.#instances.set(nodeId, peer.instance);

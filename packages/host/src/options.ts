@@ -156,7 +156,7 @@ export function resolveNumbers(options: HostOptions): ResolvedNumbers {
 }
 
 /** What is wrong with what is said of a peer. */
-function peerProblems({ nodeId, address, instance }: PeerAddress): string[] {
+export function peerProblems({ nodeId, address, instance }: PeerAddress): string[] {
   const problems: string[] = [];
   if (!isId(nodeId)) problems.push(`a peer's nodeId must be from 1 to 2^32-1, not ${nodeId}`);
   if (!Number.isSafeInteger(instance) || instance < 0) {

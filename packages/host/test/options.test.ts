@@ -2,7 +2,7 @@
 
 import { FlotillaError } from '@flotilla/io';
 import { describe, expect, it } from 'vitest';
-import { type HostOptions, resolveNumbers } from '../src/options.ts';
+import { type HostOptions, peerProblems, resolveNumbers } from '../src/options.ts';
 
 const sound: HostOptions = {
   nodeId: 1,
@@ -46,6 +46,14 @@ describe('the options of a host', () => {
       'peer 2: address must be host:port, not "127.0.0.1:70000"',
       'nodeId 2 is there twice',
     ]);
+  });
+
+  it('name the address that cannot be one, whatever it looks like', () => {
+    for (const address of ['', 'somewhere', '127.0.0.1', '127.0.0.1:70000', '::1:80', ' :1']) {
+      expect(peerProblems({ nodeId: 2, address, instance: 0 }), address).toEqual([
+        `peer 2: address must be host:port, not ${JSON.stringify(address)}`,
+      ]);
+    }
   });
 
   it('are refused for numbers out of their range, and for such as contradict each other', () => {

@@ -6,7 +6,6 @@ import {
   type ConnHandlers,
   type Done,
   FlotillaError,
-  parseAddress,
   type Listener,
 } from '@flotilla/io';
 import type {
@@ -115,14 +114,13 @@ class OpenTransport implements Transport, ConnectionOwner {
   }
 
   addPeer(options: PeerOptions): Peer {
-    const { address, nodeId, instance } = options;
+    const { nodeId, instance } = options;
     if (!Number.isSafeInteger(nodeId) || nodeId < 1 || nodeId === this.#context.settings.nodeId) {
       throw new RangeError(`nodeId must be another host's, an integer from 1 on, not ${nodeId}`);
     }
     if (!Number.isSafeInteger(instance) || instance < 0) {
       throw new RangeError(`instance must be an integer from 0 on, not ${instance}`);
     }
-    parseAddress(address);
     const known = this.#peers.get(nodeId);
     if (known !== undefined) {
       known.update(options);

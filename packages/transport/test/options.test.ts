@@ -52,17 +52,13 @@ describe('openTransport', () => {
     ]);
   });
 
-  it('refuses peers that cannot be: itself, no id, no instance, no address', () => {
+  it('refuses peers that cannot be: itself, no id, no instance', () => {
     const { transport } = open(new MemoryWorld(), { nodeId: 1 });
     const address = '127.0.0.1:1';
     for (const nodeId of [0, 1, -1, 1.5, 2 ** 53]) {
       expect(() => transport.addPeer({ nodeId, address, instance: 0 })).toThrow(RangeError);
     }
     expect(() => transport.addPeer({ nodeId: 2, address, instance: -1 })).toThrow(RangeError);
-    for (const nowhere of ['', 'somewhere', '127.0.0.1', '127.0.0.1:70000', '::1:80', ' :1']) {
-      const peer = { nodeId: 2, address: nowhere, instance: 0 };
-      expect(() => transport.addPeer(peer), nowhere).toThrow(RangeError);
-    }
     expect(transport.peer(2)).toBeUndefined();
   });
 });
