@@ -44,7 +44,6 @@ const ops = {
   shl: 0x74,
   shrU: 0x76,
   add: 0x6a,
-  sub: 0x6b,
   gtU: 0x4b,
   geU: 0x4f,
 };

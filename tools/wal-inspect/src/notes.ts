@@ -1,6 +1,7 @@
 // What opening tolerates and an operator may want to know: found by the same inspection, no part of its verdict.
 
 import { batchFlags, type Inspection, pageBytes } from '@flotilla/wal';
+import { hasTwoSlots } from './store-line.ts';
 
 /** `unsynced`: batches that were written without a sync. */
 export function notesOf(inspection: Inspection, unsynced: number): string[] {
@@ -9,8 +10,7 @@ export function notesOf(inspection: Inspection, unsynced: number): string[] {
   const notes: string[] = [];
   const [a, b] = survey.store.slots;
   if (a === null || b === null) {
-    // A store that was just created has one slot only.
-    if (survey.store.current.slotSeq > 1)
+    if (hasTwoSlots(survey.store.current))
       notes.push(`slot ${a === null ? 'A' : 'B'} of STORE is damaged`);
   }
   for (const name of survey.strays) notes.push(`${name} is not a file of the log`);

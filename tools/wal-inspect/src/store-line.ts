@@ -1,7 +1,12 @@
 // The line that names a store and what its witnesses add up to.
 
-import type { Inspection } from '@flotilla/wal';
+import type { Inspection, StoreSlot } from '@flotilla/wal';
 import { hexOf, segmentLabel } from './text.ts';
+
+/** Whether both slots of STORE were written: one that was just created has one only. */
+export function hasTwoSlots({ slotSeq }: StoreSlot): boolean {
+  return slotSeq > 1;
+}
 
 /** One line that names the store and its witnesses. */
 export function storeLine(inspection: Inspection): string {

@@ -241,6 +241,12 @@ describe('wal-inspect', () => {
     );
     expect([unfit.code, unfit.errors]).toEqual([3, expect.stringContaining('nothing was built')]);
     expect(fs.existsSync(`${directory}.x`)).toBe(false);
+    fs.mkdirSync(`${directory}.mine`);
+    const mine = `${directory}.mine`;
+    expect((await inspect('repair', directory, '--out', mine, '--fix-bitflip', '1:1')).code).toBe(
+      3,
+    );
+    expect(fs.existsSync(mine)).toBe(true);
   });
 
   it('makes a checkpoint of a log that is closed, a member of its own, and 5 of one that is open', async () => {
@@ -281,8 +287,13 @@ describe('output', () => {
     out.line('a\nb\u001b[31m\tc\u009b');
     out.error('a\nb\u001b[31m');
     out.flush();
-    expect(written.join('')).toBe('a\\x0ab\\x1b[31m\\x09c\\x9b\n');
-    expect(shown.join('')).toBe('a\nb\\x1b[31m\n');
+    expect(written.join('')).toBe('a\\u000ab\\u001b[31m\\u0009c\\u009b\n');
+    expect(shown.join('')).toBe('a\nb\\u001b[31m\n');
+    const names: string[] = [];
+    const lines = streamOutput(stream(names, false), stream(shown, false));
+    lines.line(JSON.stringify({ name: 'a\n\u007f\u009b' }));
+    lines.flush();
+    expect(JSON.parse(names.join(''))).toEqual({ name: 'a\n\u007f\u009b' });
   });
 
   it('shows progress on a terminal only and takes it away before a line', () => {

@@ -40,11 +40,12 @@ export function repairDirectory(
       callback(error, outcome);
     };
     const notEmpty = `${to} is not empty: a repair builds a new directory`;
-    makeEmptyDirectory(disk, to, notEmpty, (error) => {
-      if (error !== null) return finish(error, undefined as never);
-      makePlan(world, from, request, (result) => {
-        if ('why' in result) return finish(null, { kind: 'unfit', why: result.why });
-        const { plan } = result;
+    // Nothing is made before it is clear what to build.
+    makePlan(world, from, request, (result) => {
+      if ('why' in result) return finish(null, { kind: 'unfit', why: result.why });
+      const { plan } = result;
+      makeEmptyDirectory(disk, to, notEmpty, (error) => {
+        if (error !== null) return finish(error, undefined as never);
         build(disk, from, to, plan, (buildError, what, path) => {
           if (buildError !== null) {
             release();

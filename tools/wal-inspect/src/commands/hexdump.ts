@@ -6,11 +6,11 @@ import {
   batchBodyBytesMax,
   batchHeaderAt,
   batchHeaderBytes,
+  kindText,
   pageBytes,
   pathIn,
   segmentName,
   wholeBatchBytesMax,
-  kindText,
 } from '@flotilla/wal';
 import { exitCodes } from '../exit-codes.ts';
 import { batchFields, type Field, fieldRows, segmentHeaderFields } from '../layout.ts';

@@ -1,7 +1,7 @@
 // repair: builds a new directory from a damaged one. What is given up is listed before and after; nothing is given up
 // without --accept-data-loss.
 
-import { realpathSync, rmdirSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { FlotillaError } from '@flotilla/io';
 import { type RepairOutcome, type RepairRequest, repairDirectory } from '@flotilla/wal';
@@ -63,7 +63,6 @@ export async function repair(job: Job): Promise<number> {
       return code;
     }
     case 'unfit':
-      removeEmpty(target);
       out.error(`wal-inspect: nothing was built: ${outcome.why}`);
       return code;
     case 'refused': {
@@ -88,15 +87,6 @@ function isInside(path: string, directory: string): boolean {
   };
   const within = relative(realOf(directory), realOf(path));
   return within === '' || (within !== '..' && !within.startsWith(`..${sep}`));
-}
-
-/** Takes back the directory that was made and not filled. */
-function removeEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch {
-    // It is not there, or something stands in it.
-  }
 }
 
 function requestOf(plan: RepairPlan): RepairRequest {

@@ -4,7 +4,7 @@ import type { StoreSlot } from '@flotilla/wal';
 import { outcomeOf } from '../exit-codes.ts';
 import { lookAt } from '../look.ts';
 import type { Job } from '../run.ts';
-import { storeLine } from '../store-line.ts';
+import { hasTwoSlots, storeLine } from '../store-line.ts';
 import { hexOf, segmentLabel, tableTo } from '../text.ts';
 
 function slotFacts(slot: StoreSlot | null): Record<string, unknown> | null {
@@ -36,8 +36,7 @@ export async function store(job: Job): Promise<number> {
     );
     return outcomeOf(look).code;
   }
-  // A store that was just created has one slot only.
-  const missing = current.slotSeq > 1 ? 'damaged' : 'never written';
+  const missing = hasTwoSlots(current) ? 'damaged' : 'never written';
   const row = (name: string, slot: StoreSlot | null): (string | number)[] =>
     slot === null
       ? [name, missing, '', '', '', '', '', '']
