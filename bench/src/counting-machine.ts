@@ -8,7 +8,7 @@ const hashedBytesMax = 16;
 
 export class CountingMachine implements StateMachine {
   count = 0;
-  #hash = 0x811c9dc5;
+  #hash = 0x811c9dc5 | 0;
 
   apply(batch: ApplyBatch): void {
     let hash = this.#hash;

@@ -123,7 +123,8 @@ export class SteadyRows {
   touch(number: number): number {
     const rows = this.#rows;
     const at = rowNumbers * number;
-    return (rows[at] as number) + (rows[at + 8] as number) + (rows[at + 16] as number);
+    if (rows[at + kindAt] !== leads) return rows[at + deadlineMsAt] as number;
+    return (rows[at + 8] as number) + (rows[at + 16] as number) + (rows[at + 23] as number);
   }
 
   // ── lending ────────────────────────────────────────────────────────────────────────────────────
@@ -366,7 +367,9 @@ export class SteadyRows {
   }
   /** Node id of follower k. */
   peerNodeId(number: number, k: number): number {
-    return (this.#rows[rowNumbers * number + peerAt + peerNumbers * k] as number) % 2 ** 32;
+    const key = this.#rows[rowNumbers * number + peerAt + peerNumbers * k] as number;
+    // A remainder of numbers that may be fractions is computed bit by bit.
+    return key - Math.floor(key / 2 ** 32) * 2 ** 32;
   }
   /** Generation of follower k. */
   peerGeneration(number: number, k: number): number {
@@ -501,16 +504,22 @@ export class SteadyRows {
     );
   }
 
+  /** The leader has committed up to `index`, which a steady follower holds. */
+  commitUpTo(number: number, index: number): SteadyResult {
+    const rows = this.#rows;
+    const at = rowNumbers * number;
+    if (index <= (rows[at + commitAt] as number)) return done;
+    rows[at + commitAt] = index;
+    return committed;
+  }
+
   /** Such an append, up to `last`, none of it a configuration, is taken; its leader has committed up to `commit`. */
   append(number: number, last: number, commit: number, nowMs: number): SteadyResult {
     const rows = this.#rows;
     const at = rowNumbers * number;
     rows[at + lastAt] = last;
     rows[at + heardMsAt] = nowMs;
-    const index = Math.min(commit, last);
-    if (index <= (rows[at + commitAt] as number)) return done;
-    rows[at + commitAt] = index;
-    return committed;
+    return this.commitUpTo(number, Math.min(commit, last));
   }
 }
 

@@ -39,7 +39,7 @@ export class CallTable {
   readonly #counts: number[] = [];
   readonly #limits = new Map<number, Limit>();
   readonly #free: number[] = [];
-  /** By handle number of the group. */
+  /** By handle number of the group; Infinity = it takes no calls any more. */
   readonly #groupBytes: number[] = [];
   pendingBytes = 0;
   pendingCalls = 0;
@@ -67,6 +67,11 @@ export class CallTable {
       (this.pendingBytes === 0 || this.pendingBytes + charged <= this.#pendingBytesMax) &&
       (ofGroup === 0 || ofGroup + charged <= this.#groupPendingBytesMax)
     );
+  }
+
+  /** The group takes no calls any more: there is no room for any. */
+  endGroup(group: number): void {
+    this.#groupBytes[group] = Number.POSITIVE_INFINITY;
   }
 
   /** Opens a call of `count` commands of `bytes` bytes in all: answers its promise, and its ticket in `ticket`. */

@@ -44,6 +44,7 @@ import { type PositionDone, PositionWaits } from './position-waits.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
 import { noMachine, type Replica } from './replica.ts';
+import { ReplicaColumns } from './replica-columns.ts';
 import { ReplicaTable } from './replica-table.ts';
 import { SteadyLane } from './steady-lane.ts';
 import { type Stepper, SubmissionDesk } from './submission-desk.ts';
@@ -81,6 +82,8 @@ export interface EngineOptions {
 
 export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEvents, PeerLinkEvents {
   readonly counters: EngineCounters = new EngineCounters();
+  /** Of all replicas. */
+  readonly columns: ReplicaColumns = new ReplicaColumns();
   readonly #options: EngineOptions;
   readonly #clock: Clock;
   readonly #calls: CallTable;
@@ -165,7 +168,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   /** Once, before anything else: the log that this engine was given to as its events. */
   attachWal(wal: Wal): void {
     this.#wal = wal;
-    this.#prefetch = new Prefetch(wal, this.#table, this.#rows);
+    this.#prefetch = new Prefetch(wal, this.#table, this.#rows, this.columns);
     this.#incoming = new IncomingAppend(wal);
     this.#blocks = new BlockWriter(wal);
     this.#live = new LiveFrames(wal, this.#links);
@@ -203,6 +206,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     });
     this.#desk = new SubmissionDesk(this.#stepper, {
       replicas: this.#replicas,
+      columns: this.columns,
       rows: this.#rows,
       wal,
       blocks: this.#blocks,
@@ -658,6 +662,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   }
 
   #endReplica(replica: Replica, status: number): void {
+    this.#calls.endGroup(replica.number);
     this.#lostWaits.end(replica, 0);
     this.#reads.refuseAll(replica, status);
     this.#transfers.refuse(replica, status);

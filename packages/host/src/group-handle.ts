@@ -227,6 +227,10 @@ export class GroupHandle implements RaftGroup {
 
   /** Why a call cannot even be taken, or null. */
   #refusal(bytesMax: number, bytes: number, calls: number): FlotillaError | null {
+    // Whoever has ended has no room: the view is memory of its own, and not looked at for every call.
+    const isTaken =
+      bytesMax <= this.#entryBytesMax && this.#calls.hasRoom(this.#number, bytes, calls);
+    if (isTaken) return null;
     const view = this.#view;
     if (view.failure !== null) return view.failure;
     if (view.role === 'closed') return new FlotillaError('CLOSED', 'the host is closed');
@@ -237,7 +241,6 @@ export class GroupHandle implements RaftGroup {
         { bytes: bytesMax, entryBytesMax: this.#entryBytesMax },
       );
     }
-    if (this.#calls.hasRoom(this.#number, bytes, calls)) return null;
     return errorWithoutStack(
       'BUSY',
       'the queue of this group or host is at its cap; try again later',

@@ -291,6 +291,7 @@ export class Host {
       stateMachine,
       view,
       (recovered?.firstIndex ?? 1) - 1,
+      this.#engine.columns,
     );
     const handle = new GroupHandle(
       { groupId, number, generation },

@@ -22,15 +22,15 @@ export class LostWaits {
 
   /** Ends the waits for entries above `above`. */
   end(replica: Replica, above: number): void {
-    const kept = Math.max(0, above + 1 - replica.waitsFirst);
-    const from = Math.min(replica.waitsAt + kept, replica.waitsEnd);
-    for (let i = from; i < replica.waitsEnd; i++) {
-      const ticket = replica.waits[i] as number;
+    const { waitCount } = replica;
+    const kept = Math.min(waitCount, Math.max(0, above + 1 - replica.waitFirst));
+    for (let place = kept; place < waitCount; place++) {
+      const ticket = replica.ticketAt(place);
       if (ticket === noTicket) continue;
       this.#counters.outcomesUnknown++;
       this.#completions.add(ticket, outcomeUnknown, 0, 0, null);
     }
-    replica.cutWaits(from);
+    replica.keepWaits(kept);
     this.#wake();
   }
 

@@ -61,9 +61,9 @@ export class Members {
   /** Another configuration counts for the replica than before. */
   configured(replica: Replica): void {
     const { configuration } = replica.core;
-    replica.namesInstances = configuration.members().some(({ instance }) => instance !== 0);
+    const namesInstances = configuration.members().some(({ instance }) => instance !== 0);
     replica.isConfigurationSettled = replica.core.configurationIndex <= replica.core.commitIndex;
-    this.#table.setGuarded(replica.number, replica.namesInstances);
+    this.#table.setGuarded(replica.number, namesInstances);
     if (configuration.leaseMs > 0) this.#leases.watch(configuration.leaseMs);
     this.#events.onMembershipChanged(replica);
   }
@@ -77,7 +77,7 @@ export class Members {
 
   /** Whether the peer's data directory is the one that the replica's configuration names for its node. */
   mayTalk(replica: Replica, peer: Peer): boolean {
-    if (!replica.namesInstances) return true;
+    if (!this.#table.isGuarded(replica.number)) return true;
     const instance = replica.core.configuration.memberOf(peer.nodeId)?.instance ?? 0;
     return instance === 0 || instance === peer.instance;
   }

@@ -101,7 +101,7 @@ export const numberOptions: Readonly<Record<NumberOptionName, NumberOption>> = {
   entryBytesMax: { default: 8 << 20, min: 1024, max: 64 << 20 },
   segmentBytes: { default: 64 << 20, min: 64 << 10, max: 1 << 30 },
   walBytesMax: { default: 4 * 2 ** 30, min: 1 << 20, max: 2 ** 46 },
-  cacheBytes: { default: 64 << 20, min: 1 << 20, max: 2 ** 36 },
+  cacheBytes: { default: 16 << 20, min: 1 << 20, max: 2 ** 36 },
   scanWorkers: { default: 2, min: 0, max: 4 },
   pendingBytesMax: { default: 16 << 20, min: 1 << 10, max: 2 ** 31 },
   groupPendingBytesMax: { default: 8 << 20, min: 1 << 10, max: 2 ** 31 },

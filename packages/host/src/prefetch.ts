@@ -8,6 +8,7 @@ import { messageKinds, RaftCore, type SteadyRows } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import type { StateMachine } from './api.ts';
 import type { Replica } from './replica.ts';
+import type { ReplicaColumns } from './replica-columns.ts';
 import type { ReplicaTable } from './replica-table.ts';
 import { answerIndex, messageBytesAt, messageGroupId, messageKindAt } from './wire.ts';
 
@@ -20,19 +21,20 @@ export class Prefetch {
   readonly #wal: Wal;
   readonly #table: ReplicaTable;
   readonly #rows: SteadyRows;
+  readonly #columns: ReplicaColumns;
   // What was found on one level of memory and is asked for on the next.
   readonly #numbers: number[] = [];
   readonly #recordsAt: number[] = [];
   readonly #found: Replica[] = [];
   readonly #cores: RaftCore[] = [];
   readonly #slots: number[] = [];
-  readonly #waits: (readonly number[])[] = [];
   readonly #machines: StateMachine[] = [];
 
-  constructor(wal: Wal, table: ReplicaTable, rows: SteadyRows) {
+  constructor(wal: Wal, table: ReplicaTable, rows: SteadyRows, columns: ReplicaColumns) {
     this.#wal = wal;
     this.#table = table;
     this.#rows = rows;
+    this.#columns = columns;
   }
 
   /** What the steps of the replicas from `from` on need (RaftCore.touch). */
@@ -92,22 +94,22 @@ export class Prefetch {
   #touch(count: number): void {
     const cores = this.#cores;
     const slots = this.#slots;
-    const waits = this.#waits;
     const machines = this.#machines;
+    const { appliedIndex, waitCount, waitFirst } = this.#columns;
     let sum = 0;
     let stepped = 0;
     for (let i = 0; i < count; i++) sum += this.#rows.touch((this.#found[i] as Replica).number);
     for (let i = 0; i < count; i++) {
       const replica = this.#found[i] as Replica;
-      if (!this.#rows.isLent(replica.number)) cores[stepped++] = replica.core;
+      const { number } = replica;
+      if (!this.#rows.isLent(number)) cores[stepped++] = replica.core;
+      sum += (appliedIndex[number] as number) + (waitCount[number] as number);
+      sum += waitFirst[number] as number;
       slots[i] = replica.slot;
-      waits[i] = replica.waits;
       machines[i] = replica.stateMachine;
       sum += replica.queuedAppends;
     }
     for (let i = 0; i < count; i++) {
-      const replica = this.#found[i] as Replica;
-      sum += (waits[i] as readonly number[])[replica.waitsAt] ?? 0;
       if ((machines[i] as StateMachine).close !== undefined) sum++;
     }
     this.sum = sum + RaftCore.touch(cores, stepped) + this.#wal.touch(slots, count);

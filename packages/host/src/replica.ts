@@ -7,6 +7,7 @@ import type { RaftCore } from '@flotilla/core';
 import type { StateMachine } from './api.ts';
 import type { GroupView } from './group-handle.ts';
 import { noTicket } from './port.ts';
+import type { ReplicaColumns } from './replica-columns.ts';
 import type { WheelItem } from './timer-wheel.ts';
 
 /** Reads that joined one ReadIndex round, or that wait for one index to be applied. */
@@ -28,26 +29,15 @@ export const neverAsked = -1;
 export const neverReady = -2;
 
 export class Replica implements WheelItem {
-  // What every proposal and commit of a steady group needs stands first, in neighbouring memory.
+  // What every proposal and commit of a steady group needs besides its columns stands first, in neighbouring memory.
 
-  // Submissions of this turn, a chain through the batch.
-  chainHead = -1;
-  chainTail = -1;
-  /** Handle number: its place in the engine's table. */
+  /** Handle number: its place in the engine's table, and in the columns. */
   readonly number: number;
+  readonly #columns: ReplicaColumns;
   /** Slot in the log. */
   readonly slot: number;
   readonly groupId: number;
   readonly generation: number;
-  /**
-   * Tickets of the entries that this leader appended and has not applied: ticket `waits[waitsAt + i]` belongs to index
-   * `waitsFirst + i`, up to waitsEnd. Dense, because a leader appends without gaps; the array is kept and refilled.
-   */
-  waits: number[] = [];
-  waitsAt = 0;
-  waitsEnd = 0;
-  waitsFirst = 0;
-  appliedIndex: number;
   /** Replaced by one that does nothing when the replica has ended for good. */
   stateMachine: StateMachine;
   /** Reads that wait for an index to be applied. */
@@ -60,9 +50,15 @@ export class Replica implements WheelItem {
   isEnded = false;
   /** A record that apply() needs is being read from disk. */
   isLoading = false;
-  /** Some member's data directory is named by the configuration: what comes from or goes to another one is dropped. */
-  namesInstances = false;
   readonly core: RaftCore;
+  /**
+   * Tickets of the entries that this leader appended and has not applied, but for the first one, which stands in the
+   * columns: `waits[waitsAt + i]` belongs to index `waitFirst + 1 + i`, up to waitsEnd. Dense, because a leader appends
+   * without gaps; the array is kept and refilled.
+   */
+  #waits: number[] = [];
+  #waitsAt = 0;
+  #waitsEnd = 0;
 
   // What steps, timers, reads and trouble need.
 
@@ -110,7 +106,11 @@ export class Replica implements WheelItem {
     stateMachine: StateMachine,
     view: GroupView,
     appliedIndex: number,
+    columns: ReplicaColumns,
   ) {
+    this.#columns = columns;
+    columns.reach(identity.number);
+    columns.appliedIndex[identity.number] = appliedIndex;
     this.core = core;
     this.groupId = identity.groupId;
     this.generation = identity.generation;
@@ -118,55 +118,102 @@ export class Replica implements WheelItem {
     this.slot = identity.slot;
     this.stateMachine = stateMachine;
     this.view = view;
-    this.appliedIndex = appliedIndex;
+  }
+
+  get appliedIndex(): number {
+    return this.#columns.appliedIndex[this.number] as number;
+  }
+  set appliedIndex(index: number) {
+    this.#columns.appliedIndex[this.number] = index;
   }
 
   get hasWaits(): boolean {
-    return this.waitsAt < this.waitsEnd;
+    return this.waitCount > 0;
+  }
+
+  /** Entries from the first one that somebody waits for to the last. */
+  get waitCount(): number {
+    return this.#columns.waitCount[this.number] as number;
+  }
+
+  /** The first of them. */
+  get waitFirst(): number {
+    return this.#columns.waitFirst[this.number] as number;
+  }
+
+  /** Who waits for entry `waitFirst + place`, or noTicket. */
+  ticketAt(place: number): number {
+    const ticket =
+      place === 0 ? this.#columns.waitTicket[this.number] : this.#waits[this.#waitsAt + place - 1];
+    return ticket as number;
   }
 
   /** Remembers who waits for the entry `index`, the next one this leader appended. */
   pushWait(index: number, ticket: number): void {
-    if (this.waitsAt === this.waitsEnd) {
-      this.waitsAt = 0;
-      this.waitsEnd = 0;
-      this.waitsFirst = index;
-    } else if (this.waitsAt >= 1024 && this.waitsAt * 2 >= this.waitsEnd) {
-      this.waits.copyWithin(0, this.waitsAt, this.waitsEnd);
-      this.waitsEnd -= this.waitsAt;
-      this.waitsAt = 0;
+    const { number } = this;
+    const columns = this.#columns;
+    const count = columns.waitCount[number] as number;
+    if (count > 0) return this.#pushBehind(index, ticket, count);
+    columns.waitFirst[number] = index;
+    columns.waitTicket[number] = ticket;
+    columns.waitCount[number] = 1;
+  }
+
+  #pushBehind(index: number, ticket: number, count: number): void {
+    const { number } = this;
+    const columns = this.#columns;
+    if (this.#waitsAt === this.#waitsEnd) {
+      this.#waitsAt = 0;
+      this.#waitsEnd = 0;
+    } else if (this.#waitsAt >= 1024 && this.#waitsAt * 2 >= this.#waitsEnd) {
+      this.#waits.copyWithin(0, this.#waitsAt, this.#waitsEnd);
+      this.#waitsEnd -= this.#waitsAt;
+      this.#waitsAt = 0;
     }
+    let next = (columns.waitFirst[number] as number) + count;
     // Behind what an earlier term of leadership left to be applied: nobody waits for what came in between.
-    while (this.waitsFirst + (this.waitsEnd - this.waitsAt) < index) {
-      this.waits[this.waitsEnd++] = noTicket;
-    }
-    this.waits[this.waitsEnd++] = ticket;
+    for (; next < index; next++) this.#waits[this.#waitsEnd++] = noTicket;
+    this.#waits[this.#waitsEnd++] = ticket;
+    columns.waitCount[number] = this.#waitsEnd - this.#waitsAt + 1;
   }
 
   /** The ticket that waits for `index`, or noTicket; forgets everything up to it. Indexes are asked for in order. */
   takeWait(index: number): number {
-    while (this.waitsAt < this.waitsEnd && this.waitsFirst < index) {
-      this.waitsAt++;
-      this.waitsFirst++;
+    const { number } = this;
+    const columns = this.#columns;
+    while ((columns.waitCount[number] as number) > 0) {
+      const first = columns.waitFirst[number] as number;
+      if (first > index) return noTicket;
+      const ticket = columns.waitTicket[number] as number;
+      this.#dropFirstWait();
+      if (first === index) return ticket;
     }
-    if (this.waitsAt === this.waitsEnd || this.waitsFirst !== index) return noTicket;
-    this.waitsFirst++;
-    return this.waits[this.waitsAt++] as number;
+    return noTicket;
+  }
+
+  #dropFirstWait(): void {
+    const { number } = this;
+    const columns = this.#columns;
+    const left = (columns.waitCount[number] as number) - 1;
+    columns.waitCount[number] = left;
+    if (left === 0) return;
+    columns.waitFirst[number] = (columns.waitFirst[number] as number) + 1;
+    columns.waitTicket[number] = this.#waits[this.#waitsAt++] as number;
   }
 
   isAwaited(index: number): boolean {
-    const at = this.waitsAt + (index - this.waitsFirst);
-    return (
-      index >= this.waitsFirst && at < this.waitsEnd && (this.waits[at] as number) !== noTicket
-    );
+    const place = index - this.waitFirst;
+    return place >= 0 && place < this.waitCount && this.ticketAt(place) !== noTicket;
   }
 
-  /** Forgets the waits from place `from` of the array on, and the memory of a long queue where none is left. */
-  cutWaits(from: number): void {
-    this.waitsEnd = from;
-    if (this.waitsAt < this.waitsEnd) return;
-    this.waits = [];
-    this.waitsAt = 0;
-    this.waitsEnd = 0;
+  /** Forgets the waits but for the first `count`, and the memory of a long queue where none is left. */
+  keepWaits(count: number): void {
+    if (count >= this.waitCount) return;
+    this.#columns.waitCount[this.number] = count;
+    this.#waitsEnd = this.#waitsAt + Math.max(0, count - 1);
+    if (count === 0) this.#waits = [];
+    if (this.#waitsEnd > this.#waitsAt) return;
+    this.#waitsAt = 0;
+    this.#waitsEnd = 0;
   }
 }

@@ -109,6 +109,10 @@ export class SteadyLane {
       rows.continues(number, from, term, prevIndex, prevTerm, entriesTerm);
     if (!isSteady) return false;
     const { incoming, members } = this.#parts;
+    // What was there before is applied first, while it is what the log holds last of the group.
+    const before = rows.commitUpTo(number, Math.min(message.commit, prevIndex));
+    if (before === committed) this.committed(replica);
+    if (replica.isEnded) return true;
     const result = rows.append(number, lastIndex, message.commit, nowMs);
     incoming.lay(replica, term, prevIndex + 1, lastIndex);
     const answer = this.#answer;

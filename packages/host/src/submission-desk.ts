@@ -18,6 +18,7 @@ import {
 import { type Prefetch, prefetchCount } from './prefetch.ts';
 import type { ReadDesk } from './read-desk.ts';
 import type { Replica } from './replica.ts';
+import type { ReplicaColumns } from './replica-columns.ts';
 import type { TransferDesk } from './transfer-desk.ts';
 
 /** What one group may lay in a turn (one larger entry aside); the rest goes to the back of the queue. */
@@ -46,6 +47,7 @@ export class SubmissionDesk {
   readonly #stepper: Stepper;
   /** By handle number. */
   readonly #replicas: readonly Replica[];
+  readonly #columns: ReplicaColumns;
   readonly #rows: SteadyRows;
   readonly #wal: Wal;
   readonly #blocks: BlockWriter;
@@ -70,6 +72,7 @@ export class SubmissionDesk {
     stepper: Stepper,
     parts: {
       readonly replicas: readonly Replica[];
+      readonly columns: ReplicaColumns;
       readonly rows: SteadyRows;
       readonly wal: Wal;
       readonly blocks: BlockWriter;
@@ -84,6 +87,7 @@ export class SubmissionDesk {
   ) {
     this.#stepper = stepper;
     this.#replicas = parts.replicas;
+    this.#columns = parts.columns;
     this.#rows = parts.rows;
     this.#wal = parts.wal;
     this.#blocks = parts.blocks;
@@ -101,18 +105,20 @@ export class SubmissionDesk {
     const batch = this.open;
     if (batch.count === 0 || this.#wal.pendingBytes > walPendingBytesMax) return;
     this.open = this.#spare;
+    const { chainHead, chainTail } = this.#columns;
     for (let i = 0; i < batch.count; i++) {
-      const replica = this.#replicas[batch.groups[i] as number] as Replica;
+      const number = batch.groups[i] as number;
+      const replica = this.#replicas[number] as Replica;
       switch (batch.kinds[i]) {
         case submissionKinds.propose:
         case submissionKinds.proposePart:
-          if (replica.chainHead < 0) {
-            replica.chainHead = i;
+          if ((chainHead[number] as number) < 0) {
+            chainHead[number] = i;
             this.#proposers.push(replica);
           } else {
-            batch.next[replica.chainTail] = i;
+            batch.next[chainTail[number] as number] = i;
           }
-          replica.chainTail = i;
+          chainTail[number] = i;
           break;
         case submissionKinds.read:
         case submissionKinds.leaseRead:
@@ -170,9 +176,7 @@ export class SubmissionDesk {
     // Who is about to lead takes it; here it could neither be laid nor committed in time.
     const isHandingOver = core.transferTo !== 0;
     const isTaken = isLeader && !replica.isEnded && !isFull && !isHandingOver;
-    let head = replica.chainHead;
-    replica.chainHead = -1;
-    replica.chainTail = -1;
+    let head = this.#takeChain(replica.number);
     if (replica.cutTerm > 0) {
       if (!isTaken || core.term !== replica.cutTerm) head = this.#giveUpCut(replica, batch, head);
       replica.cutTerm = 0;
@@ -202,13 +206,19 @@ export class SubmissionDesk {
       !wal.isFull &&
       (wal.fullGroups === 0 || !wal.isGroupFull(replica.slot));
     if (!isPlain) return false;
-    const head = replica.chainHead;
-    replica.chainHead = -1;
-    replica.chainTail = -1;
+    const head = this.#takeChain(number);
     const first = rows.lastIndex(number) + 1;
     const written = this.#lay(replica, batch, head, first, rows.term(number));
     this.#stepper.proposed(replica, written, this.#blocks.payloadBytes);
     return true;
+  }
+
+  /** The first call of the replica's chain, which ends to be its. */
+  #takeChain(number: number): number {
+    const { chainHead } = this.#columns;
+    const head = chainHead[number] as number;
+    chainHead[number] = -1;
+    return head;
   }
 
   /** Lays the commands of a chain from index `first` on and answers how many; what is over the group's share comes again. */

@@ -35,7 +35,7 @@ export interface WalOptions {
   readonly segmentBytes?: number;
   /** Largest entry, default 8 MiB. */
   readonly entryBytesMax?: number;
-  /** Slabs kept in memory after they are written, default 64 MiB. */
+  /** Slabs kept in memory after they are written, default 16 MiB. */
   readonly cacheBytes?: number;
   /** All segments together, default 4 GiB: over it `isFull` says so and entries are refused. */
   readonly walBytesMax?: number;

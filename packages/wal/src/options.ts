@@ -69,7 +69,7 @@ export function settle(options: WalOptions): WalSettings | FlotillaError {
     slabBytes,
     batchBytesSoft,
     entryBytesMax,
-    cacheBytes: whole('cacheBytes', options.cacheBytes ?? 64 * mib, 0, 2 ** 40),
+    cacheBytes: whole('cacheBytes', options.cacheBytes ?? 16 * mib, 0, 2 ** 40),
     walBytesMax: whole(
       'walBytesMax',
       options.walBytesMax ?? 4096 * mib,
