@@ -1,12 +1,13 @@
 // The index of the whole log in memory: the group table, the runs of every group's entries and the terms they have.
 // Recovery builds it from the records, the live log keeps it; both go through the same calls.
 //
-// Guarantees: indexes of a group are without holes, terms along them do not decrease, a find costs a few steps at the
-// tail of the log and one chunk walk elsewhere, and nothing here allocates per entry.
+// Guarantees: indexes of a group are without holes, terms along them do not decrease, a find costs a few steps in the
+// newest run of a group (GroupTable.newest), a few more in its last chunk and one chunk walk elsewhere, and nothing here
+// allocates per entry.
 
 import { assert } from '@flotilla/io';
 import type { SnapshotInfo, VoteIdentity, WalTermEnd } from './api.ts';
-import { GroupTable, groupStatus, none } from './group-table.ts';
+import { GroupTable, groupStatus, newestRow, none } from './group-table.ts';
 import {
   chunkHeadWords,
   chunkRuns,
@@ -88,29 +89,26 @@ export class LogIndex {
       if (last >= (groups.first[slot] as number)) this.#terms.push(slot, lastTerm, last);
       groups.lastTerm[slot] = term;
     }
-    let chunk = groups.tailChunk[slot] as number;
-    let words: Uint32Array;
-    let base: number;
+    const { newest } = groups;
+    const row = groups.newestAt(slot);
+    let chunk: number;
     let used: number;
-    if (chunk === none) {
-      chunk = this.runs.allocate(none);
-      groups.headChunk[slot] = chunk;
-      groups.tailChunk[slot] = chunk;
-      words = this.runs.page(chunk);
-      base = this.runs.baseOf(chunk);
-      used = 0;
+    if (newest[row] !== Number.POSITIVE_INFINITY) {
+      chunk = (newest[row + newestRow.chunk] as number) | 0;
+      used = (newest[row + newestRow.used] as number) | 0;
     } else {
-      words = this.runs.page(chunk);
-      base = this.runs.baseOf(chunk);
-      used = words[base + 2] as number;
-      if (used === chunkRuns) {
-        chunk = this.runs.allocate(chunk);
-        groups.tailChunk[slot] = chunk;
-        words = this.runs.page(chunk);
-        base = this.runs.baseOf(chunk);
-        used = 0;
-      }
+      chunk = groups.tailChunk[slot] as number;
+      used = chunk === none ? chunkRuns : this.runs.usedIn(chunk);
     }
+    if (used === chunkRuns) {
+      const added = this.runs.allocate(chunk);
+      if (chunk === none) groups.headChunk[slot] = added;
+      groups.tailChunk[slot] = added;
+      chunk = added;
+      used = 0;
+    }
+    const words = this.runs.page(chunk);
+    const base = this.runs.baseOf(chunk);
     words[base + 2] = used + 1;
     const at = base + chunkHeadWords + used * runWords;
     words[at] = relative;
@@ -118,6 +116,12 @@ export class LogIndex {
     words[at + 2] = segSlot;
     words[at + 3] = offset / 8;
     groups.last[slot] = first + count - 1;
+    newest[row] = first;
+    newest[row + newestRow.segSlot] = segSlot;
+    newest[row + newestRow.offset] = offset;
+    newest[row + newestRow.recLen] = recLen;
+    newest[row + newestRow.chunk] = chunk;
+    newest[row + newestRow.used] = used + 1;
     this.use.addRun(segSlot, recLen);
   }
 
@@ -126,6 +130,7 @@ export class LogIndex {
     const groups = this.groups;
     if (from > (groups.last[slot] as number)) return;
     assert(from >= (groups.first[slot] as number), 'a truncation before the first index');
+    groups.forgetNewest(slot);
     const relative = from - (groups.base[slot] as number);
     let chunk = groups.tailChunk[slot] as number;
     while (chunk !== none) {
@@ -164,8 +169,9 @@ export class LogIndex {
     from: { readonly segSlot: number; readonly offset: number },
     to: { readonly segSlot: number; readonly offset: number; readonly recLen?: number },
   ): boolean {
-    if (!this.find(slot, index)) return false;
+    if (!this.#findInRuns(slot, index)) return false;
     if (this.foundSegSlot !== from.segSlot || this.foundOffset !== from.offset) return false;
+    this.groups.forgetNewest(slot);
     const recLen = to.recLen ?? this.foundRecLen;
     this.use.dropRun(from.segSlot, this.foundRecLen);
     this.use.addRun(to.segSlot, recLen);
@@ -259,6 +265,7 @@ export class LogIndex {
     const groups = this.groups;
     const before = groups.last[slot] as number;
     if (last <= before) return;
+    groups.forgetNewest(slot);
     if (groups.tailChunk[slot] === none) {
       // Nothing is known: indexes count from near here, with room for lower ones.
       groups.base[slot] = Math.max(1, last - 2 ** 30);
@@ -318,6 +325,22 @@ export class LogIndex {
   /** Finds the run that holds `index` and fills the found* fields; false where the log has no such index. */
   find(slot: number, index: number): boolean {
     const groups = this.groups;
+    const { newest } = groups;
+    const row = groups.newestAt(slot);
+    const last = groups.last[slot] as number;
+    const first = newest[row] as number;
+    if (!(index >= first && index <= last)) return this.#findInRuns(slot, index);
+    this.foundFirst = first;
+    this.foundLast = last;
+    this.foundSegSlot = (newest[row + newestRow.segSlot] as number) | 0;
+    this.foundOffset = newest[row + newestRow.offset] as number;
+    this.foundRecLen = (newest[row + newestRow.recLen] as number) | 0;
+    return true;
+  }
+
+  /** The same from the arena; it knows the place of the run there, too. */
+  #findInRuns(slot: number, index: number): boolean {
+    const groups = this.groups;
     if (!(index >= (groups.first[slot] as number) && index <= (groups.last[slot] as number))) {
       return false;
     }
@@ -355,29 +378,43 @@ export class LogIndex {
     return index >= this.foundFirst && index <= this.foundLast;
   }
 
-  /** Reads the columns of a group that a step uses, and answers its newest chunk, `none` where it has no entry. */
-  touchGroup(slot: number): number {
-    const { base, commit, commitQueued, first, groupId, last, lastTerm, term } = this.groups;
+  /** Reads the columns of a group that a step uses: touchNewest() and the step find them in the processor's cache. */
+  touchGroup(slot: number): void {
+    const { base, commit, commitDirty, commitQueued, first, generation, groupId } = this.groups;
+    const { last, lastTerm, newest, status, tailChunk, term, termNode } = this.groups;
     this.touched =
+      (newest[this.groups.newestAt(slot)] as number) +
       (base[slot] as number) +
       (commit[slot] as number) +
+      (commitDirty[slot] as number) +
       (commitQueued[slot] as number) +
       (first[slot] as number) +
+      (generation[slot] as number) +
       (groupId[slot] as number) +
       (last[slot] as number) +
       (lastTerm[slot] as number) +
-      (term[slot] as number);
-    return this.groups.tailChunk[slot] as number;
+      (status[slot] as number) +
+      (tailChunk[slot] as number) +
+      (term[slot] as number) +
+      (termNode[slot] as number);
   }
 
-  /** Where the newest record of a chunk stands: foundSegSlot and foundOffset. False for no chunk. */
-  findTail(chunk: number): boolean {
-    if (chunk === none) return false;
+  /**
+   * Where the newest record of a group stands: foundSegSlot and foundOffset; reads what an append writes beside it. False
+   * where the log has no entry, or has to be searched for it.
+   */
+  touchNewest(slot: number): boolean {
+    const { newest } = this.groups;
+    const row = this.groups.newestAt(slot);
+    if (newest[row] === Number.POSITIVE_INFINITY) return false;
+    this.foundSegSlot = (newest[row + newestRow.segSlot] as number) | 0;
+    this.foundOffset = newest[row + newestRow.offset] as number;
+    const chunk = (newest[row + newestRow.chunk] as number) | 0;
+    const used = (newest[row + newestRow.used] as number) | 0;
     const words = this.runs.page(chunk);
     const base = this.runs.baseOf(chunk);
-    const at = base + chunkHeadWords + ((words[base + 2] as number) - 1) * runWords;
-    this.foundSegSlot = words[at + 2] as number;
-    this.foundOffset = (words[at + 3] as number) * 8;
+    this.touched =
+      (words[base] as number) + (words[base + chunkHeadWords + (used - 1) * runWords] as number);
     return true;
   }
 

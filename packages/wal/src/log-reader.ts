@@ -18,8 +18,7 @@ export class LogReader {
   readonly #counters: WalCounters;
   readonly #windows: ReadWindows;
   /** What touch() found on one level of memory and asks for on the next. */
-  readonly #touched: { chunks: number[]; segSlots: number[]; offsets: number[] } = {
-    chunks: [],
+  readonly #touched: { segSlots: number[]; offsets: number[] } = {
     segSlots: [],
     offsets: [],
   };
@@ -56,13 +55,13 @@ export class LogReader {
 
   /** Reads a few bytes of the groups' newest records and of their indexes; see Wal.touch. */
   touch(slots: readonly number[], count: number): number {
-    const { chunks, segSlots, offsets } = this.#touched;
+    const { segSlots, offsets } = this.#touched;
     const found = this.#index;
     let sum = 0;
-    for (let i = 0; i < count; i++) chunks[i] = found.touchGroup(slots[i] as number);
+    for (let i = 0; i < count; i++) found.touchGroup(slots[i] as number);
     for (let i = 0; i < count; i++) {
       offsets[i] = -1;
-      if (!found.findTail(chunks[i] as number)) continue;
+      if (!found.touchNewest(slots[i] as number)) continue;
       segSlots[i] = found.foundSegSlot;
       offsets[i] = found.foundOffset;
     }

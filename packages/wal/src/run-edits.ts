@@ -47,6 +47,7 @@ export function eachRun(
 /** Drops what lies below `first`; a run across that border keeps its place with fewer entries. */
 export function dropRunsBelow(tables: RunTables, slot: number, first: number): void {
   const { groups, runs, use } = tables;
+  groups.forgetNewest(slot);
   const relative = first - (groups.base[slot] as number);
   let chunk = groups.headChunk[slot] as number;
   while (chunk !== none) {
@@ -95,6 +96,7 @@ export function dropRunsBelow(tables: RunTables, slot: number, first: number): v
 
 export function dropAllRuns(tables: RunTables, slot: number): void {
   const { groups, runs, use } = tables;
+  groups.forgetNewest(slot);
   eachRun(tables, slot, (words, at) =>
     use.dropRun(words[at + 2] as number, recLenOf(words[at + 1] as number)),
   );
@@ -103,7 +105,7 @@ export function dropAllRuns(tables: RunTables, slot: number): void {
   groups.tailChunk[slot] = none;
 }
 
-/** Counts the group's runs from another base: indexes outgrow 32 bits, or turn out to begin lower. */
+/** Counts the group's runs from another base: indexes outgrow 32 bits, or turn out to begin lower. No run changes its place. */
 export function rebase(tables: RunTables, slot: number, base: number): void {
   const { groups } = tables;
   const shift = (groups.base[slot] as number) - base;
@@ -119,6 +121,7 @@ export function rebase(tables: RunTables, slot: number, base: number): void {
 /** Puts a run where the group has none of its entries; false where it has some. */
 export function insertRun(tables: RunTables, slot: number, place: RunPlace): boolean {
   const { groups, runs, use } = tables;
+  groups.forgetNewest(slot);
   if (place.first < (groups.base[slot] as number)) {
     rebase(tables, slot, Math.max(1, place.first - 2 ** 30));
   }
