@@ -1,13 +1,11 @@
 #!/usr/bin/env node
 // Entry of the command line: everything is in run.ts, which tests call without a process.
 
-import { setFlagsFromString } from 'node:v8';
-import { streamOutput } from './output.ts';
-import { run } from './run.ts';
+import { collectorOfReads, preferSmallHeap } from './thrift.ts';
 
-// Young objects are few and die at once; a large space for them would only be memory held beside a large log.
-setFlagsFromString('--max-semi-space-size=2');
-setFlagsFromString('--semi-space-growth-factor=1');
+preferSmallHeap();
+const { streamOutput } = await import('./output.ts');
+const { run } = await import('./run.ts');
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader went away (`| head`): nothing is left to do.
@@ -22,4 +20,5 @@ process.on('SIGINT', () => {
 });
 process.exitCode = await run(process.argv.slice(2), streamOutput(process.stdout, process.stderr), {
   signal: stop.signal,
+  onRead: collectorOfReads(),
 });

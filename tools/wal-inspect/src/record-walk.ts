@@ -8,6 +8,7 @@ import {
   blockHeaderBytes,
   blockTerm,
   entriesFlagRewrite,
+  type RecordHead,
   recordHeadAt,
   recordHeadBytes,
   recordTypes,
@@ -37,6 +38,7 @@ export const typeNames: Readonly<Record<number, string>> = {
   [recordTypes.pad]: 'PAD',
 };
 
+/** Valid during the visit only: a walk has one such object and writes the next record into it. */
 export interface RecordFacts {
   readonly type: string;
   readonly group: number;
@@ -49,6 +51,32 @@ export interface RecordFacts {
   /** ENTRIES: whether the block's CRC and shape hold. */
   readonly block: 'ok' | 'BAD' | '-';
   readonly note: string;
+}
+
+/** The one record of a walk, its fields in the order of a line of JSON. */
+class WalkedRecord implements RecordFacts {
+  type = '';
+  group = 0;
+  offset = 0;
+  recLen = 0;
+  first = 0;
+  last = 0;
+  term = 0;
+  block: RecordFacts['block'] = '-';
+  note = '';
+
+  /** A record whose body is not looked at yet. */
+  take(type: string, group: number, offset: number, recLen: number): void {
+    this.type = type;
+    this.group = group;
+    this.offset = offset;
+    this.recLen = recLen;
+    this.first = 0;
+    this.last = 0;
+    this.term = 0;
+    this.block = '-';
+    this.note = '';
+  }
 }
 
 /** What stands between two indexes of `bytes`, behind `before` bytes of the body (BatchPart of the log). */
@@ -65,100 +93,106 @@ export function eachRecord(
   { bytes, recordsAt: start, recordsEnd: end, before, isCut }: RecordSpan,
   visit: (facts: RecordFacts, at: number) => void,
 ): boolean {
+  const facts = new WalkedRecord();
   let at = start;
   while (at < end) {
     const head = recordHeadAt(bytes, at, end);
     if (head === null) return false;
     const type = typeNames[head.type] ?? `type ${head.type}`;
-    const base = { type, group: head.groupId, offset: before + at - start, recLen: head.recLen };
-    visit({ ...base, ...bodyFacts(bytes, at, head, isCut) }, at);
+    facts.take(type, head.groupId, before + at - start, head.recLen);
+    if (!takeBody(facts, bytes, at, head, isCut)) facts.note = 'BAD: a body that cannot be';
+    visit(facts, at);
     at += head.recLen;
   }
   return true;
 }
 
-type BodyFacts = Omit<RecordFacts, 'type' | 'group' | 'offset' | 'recLen'>;
-const plain: BodyFacts = { first: 0, last: 0, term: 0, block: '-', note: '' };
-const impossible: BodyFacts = { ...plain, note: 'BAD: a body that cannot be' };
-
 function voteText({ nodeId, generation, instance }: VoteIdentity): string {
   return nodeId === 0 ? 'none' : `${nodeId}/${generation}/${instance}`;
 }
 
-function bodyFacts(
+/** Fills in what the body says; false where it cannot be. */
+function takeBody(
+  facts: WalkedRecord,
   bytes: Uint8Array,
   at: number,
-  head: { readonly type: number; readonly flags: number; readonly recLen: number },
+  head: RecordHead,
   isCut: boolean,
-): BodyFacts {
+): boolean {
   const { type, flags, recLen } = head;
   switch (type) {
     case recordTypes.entries:
-      return recLen < recordHeadBytes + blockHeaderBytes
-        ? impossible
-        : entriesFacts(bytes, at, head, isCut);
+      if (recLen < recordHeadBytes + blockHeaderBytes) return false;
+      takeEntries(facts, bytes, at, head, isCut);
+      return true;
     case recordTypes.hardState: {
-      if (recLen < recordHeadBytes + 32) return impossible;
+      if (recLen < recordHeadBytes + 32) return false;
       const { term, vote, commit } = hardStateAt(bytes, at);
-      return { ...plain, term, note: `commit=${commit} vote=${voteText(vote)}` };
+      facts.term = term;
+      facts.note = `commit=${commit} vote=${voteText(vote)}`;
+      return true;
     }
     case recordTypes.truncateSuffix:
-      if (recLen < recordHeadBytes + 8) return impossible;
-      return { ...plain, first: u64At(bytes, at + 16), note: 'drops from there on' };
+      if (recLen < recordHeadBytes + 8) return false;
+      facts.first = u64At(bytes, at + 16);
+      facts.note = 'drops from there on';
+      return true;
     case recordTypes.groupOpen:
-      if (recLen < recordHeadBytes + 16) return impossible;
-      return {
-        ...plain,
-        note: `generation ${u64At(bytes, at + 16)} replica ${u64At(bytes, at + 24)}`,
-      };
+      if (recLen < recordHeadBytes + 16) return false;
+      facts.note = `generation ${u64At(bytes, at + 16)} replica ${u64At(bytes, at + 24)}`;
+      return true;
     case recordTypes.compact: {
       const body = compactAt(bytes, at);
-      if (body === null) return impossible;
-      const { firstIndex: first, prevTerm } = body;
-      return { ...plain, first, note: `the log begins there, term before ${prevTerm}` };
+      if (body === null) return false;
+      facts.first = body.firstIndex;
+      facts.note = `the log begins there, term before ${body.prevTerm}`;
+      return true;
     }
     case recordTypes.snapshot: {
       const body = snapshotAt(bytes, at);
-      if (body === null) return impossible;
+      if (body === null) return false;
       const resets = (flags & snapshotFlagReset) !== 0 ? ', replaces the log' : '';
-      const note = `${Buffer.from(body.id).toString('hex')}, ${body.bytes} bytes${resets}`;
-      return { ...plain, first: body.index, term: body.term, note };
+      facts.first = body.index;
+      facts.term = body.term;
+      facts.note = `${Buffer.from(body.id).toString('hex')}, ${body.bytes} bytes${resets}`;
+      return true;
     }
     case recordTypes.groupRemove: {
       const body = groupRemoveAt(bytes, at);
-      if (body === null) return impossible;
-      const note = `tombstone of generation ${body.generation} vote=${voteText(body.vote)}`;
-      return { ...plain, term: body.term, note };
+      if (body === null) return false;
+      facts.term = body.term;
+      facts.note = `tombstone of generation ${body.generation} vote=${voteText(body.vote)}`;
+      return true;
     }
     case recordTypes.groupState: {
       const body = groupStateAt(bytes, at);
-      if (body === null) return impossible;
-      const { firstIndex: first, lastIndex: last, term, commit, generation } = body;
-      const note = `generation ${generation} commit=${commit} vote=${voteText(body.vote)}`;
-      return { ...plain, first, last, term, note };
+      if (body === null) return false;
+      facts.first = body.firstIndex;
+      facts.last = body.lastIndex;
+      facts.term = body.term;
+      facts.note = `generation ${body.generation} commit=${body.commit} vote=${voteText(body.vote)}`;
+      return true;
     }
     default:
-      return plain;
+      return true;
   }
 }
 
-function entriesFacts(
+function takeEntries(
+  facts: WalkedRecord,
   bytes: Uint8Array,
   at: number,
-  head: { readonly flags: number; readonly recLen: number },
+  head: RecordHead,
   isCut: boolean,
-): BodyFacts {
+): void {
   const block = at + recordHeadBytes;
-  const first = blockFirstIndex(bytes, block);
   // A block that is cut was verified before.
   const verdict = isCut ? 'ok' : verifyBlockInRecord(bytes, block, at + head.recLen);
   const isOk = verdict === 'ok';
   const moved = (head.flags & entriesFlagRewrite) !== 0 ? ' rewritten' : '';
-  return {
-    first,
-    last: first + blockCount(bytes, block) - 1,
-    term: blockTerm(bytes, block),
-    block: isOk ? 'ok' : 'BAD',
-    note: (isOk ? `${blockBytesAt(bytes, block)} bytes` : verdict) + moved,
-  };
+  facts.first = blockFirstIndex(bytes, block);
+  facts.last = facts.first + blockCount(bytes, block) - 1;
+  facts.term = blockTerm(bytes, block);
+  facts.block = isOk ? 'ok' : 'BAD';
+  facts.note = (isOk ? `${blockBytesAt(bytes, block)} bytes` : verdict) + moved;
 }

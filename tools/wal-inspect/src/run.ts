@@ -24,12 +24,13 @@ import { exitCodes } from './exit-codes.ts';
 import { type Options, parseOptions, UsageError } from './options.ts';
 import type { Output } from './output.ts';
 import { DecoderError } from './payload.ts';
-import { watchedDisk } from './progress.ts';
+import { progressOfReads } from './progress.ts';
 import { directoryBytes } from './sizes.ts';
 import { type CommandName, usage } from './usage.ts';
+import { watchedDisk } from './watched-disk.ts';
 
 export interface Job {
-  /** For reading: what is read through it is shown as progress. */
+  /** For reading: what is read through it is shown as progress, and told to who started the command. */
   readonly disk: Disk;
   readonly world: World;
   readonly options: Options;
@@ -63,6 +64,8 @@ export interface RunContext {
   /** The operating system unless a test brings another world. */
   readonly world?: World;
   readonly signal?: AbortSignal;
+  /** Hears how many bytes each read gave. */
+  readonly onRead?: (bytes: number) => void;
 }
 
 export async function run(
@@ -83,8 +86,13 @@ export async function run(
       if (total < 0) total = directoryBytes(paths);
       return total;
     };
+    const onProgress = progressOfReads(out, totalBytes);
+    const onRead = (bytes: number): void => {
+      onProgress?.(bytes);
+      context.onRead?.(bytes);
+    };
     const job: Job = {
-      disk: watchedDisk(world.disk, out, totalBytes),
+      disk: watchedDisk(world.disk, onRead),
       world,
       options,
       out,
