@@ -251,10 +251,11 @@ export interface Wal {
   unpin(from: number, to: number): void;
 
   /**
-   * Reads a little of the indexes of `count` groups and of their newest records and changes nothing; the sum means nothing.
+   * Reads a little of the indexes of `count` groups and, `withRecords`, of their newest records, and changes nothing; the
+   * sum means nothing.
    * Who is about to use many groups has the next few touched first: the processor then waits for their memory side by side.
    */
-  touch(slots: readonly number[], count: number): number;
+  touch(slots: readonly number[], count: number, withRecords: boolean): number;
   /** Finds the ENTRIES record that holds `index` of the group: true = `ref` is filled from memory, false = it must be loaded. Throws RangeError where the log has no such index. */
   lookup(slot: number, index: number, ref: RecordRef): boolean;
   /**

@@ -1,4 +1,4 @@
-// What the log knows of each group, as columns over dense slots: about 200 bytes a group and no object per group beyond
+// What the log knows of each group, as columns over dense slots: about 130 bytes a group and no object per group beyond
 // its configuration bytes. A slot is given once per group and stays while the log is open.
 //
 // Invariants (checked by log-index.ts where the columns change):
@@ -6,8 +6,7 @@
 // 2. lastTerm is the term of `last`, or prevTerm where the log is empty.
 // 3. commit <= last, and neither commit nor term ever goes back.
 // 4. A removed group keeps its slot: generation, term and vote are its tombstone, and its log is empty.
-// 5. What `newest` says of a slot is what the run arena says of the group's last run, which ends at `last`; or it says
-//    nothing. LogIndex.append() says it; whatever else changes a group's runs or its last index unsays it first.
+// 5. tailUsed counts the runs in tailChunk, 0 where there is none.
 
 import { assert } from '@flotilla/io';
 import type { SnapshotInfo } from './api.ts';
@@ -15,23 +14,6 @@ import type { SnapshotInfo } from './api.ts';
 const initialSlots = 64;
 /** Marks the end of a linked list in an Int32Array column. */
 export const none = -1;
-
-/**
- * A row of `newest`: where the newest run of a group stands, beside the group, so that the steady case asks neither the
- * head of a chunk nor its runs, each a line of memory of its own that waits for the one before it. Six numbers of eight:
- * a row begins at 64 bytes, and what the allocator puts in front of a large array leaves just these in one line.
- */
-export const newestRow = {
-  /** First index of the run, Infinity where the row says nothing. */
-  first: 0,
-  segSlot: 1,
-  offset: 2,
-  recLen: 3,
-  /** The last chunk of the group, and how many runs it has. */
-  chunk: 4,
-  used: 5,
-} as const;
-const newestShift = 3;
 
 /** Bits of the `status` column. */
 export const groupStatus = {
@@ -72,6 +54,8 @@ export class GroupTable {
   lastTerm: Float64Array = new Float64Array(initialSlots);
   headChunk: Int32Array = new Int32Array(initialSlots);
   tailChunk: Int32Array = new Int32Array(initialSlots);
+  /** Runs in the last chunk: its own count is behind this one (run-arena.ts). */
+  tailUsed: Uint8Array = new Uint8Array(initialSlots);
   termNode: Int32Array = new Int32Array(initialSlots);
   /** 1 = the commit column is ahead of what is laid. */
   commitDirty: Uint8Array = new Uint8Array(initialSlots);
@@ -82,8 +66,6 @@ export class GroupTable {
   stateSegment: Int32Array = new Int32Array(initialSlots);
   /** Length of that record. */
   stateBytes: Int32Array = new Int32Array(initialSlots);
-  /** Rows of newestRow. */
-  newest: Float64Array = new Float64Array(initialSlots << newestShift);
   readonly config: Uint8Array[] = [];
   /** The newest snapshot, or null. */
   readonly snapshot: (SnapshotInfo | null)[] = [];
@@ -91,16 +73,6 @@ export class GroupTable {
   /** The group's slot, or -1. */
   slotOf(groupId: number): number {
     return this.#slotOf.get(groupId) ?? none;
-  }
-
-  /** Where the slot's row of `newest` begins. */
-  newestAt(slot: number): number {
-    return slot << newestShift;
-  }
-
-  /** The group's newest run is, or may become, another one: ask the arena. */
-  forgetNewest(slot: number): void {
-    this.newest[slot << newestShift] = Number.POSITIVE_INFINITY;
   }
 
   isRemoved(slot: number): boolean {
@@ -127,7 +99,6 @@ export class GroupTable {
     this.termNode[slot] = none;
     this.status[slot] = 0;
     this.stateSegment[slot] = none;
-    this.forgetNewest(slot);
     this.config.push(config);
     this.snapshot.push(null);
     return slot;
@@ -151,12 +122,12 @@ export class GroupTable {
     this.lastTerm = grown(this.lastTerm, new Float64Array(capacity));
     this.headChunk = grown(this.headChunk, new Int32Array(capacity));
     this.tailChunk = grown(this.tailChunk, new Int32Array(capacity));
+    this.tailUsed = grown(this.tailUsed, new Uint8Array(capacity));
     this.termNode = grown(this.termNode, new Int32Array(capacity));
     this.commitDirty = grown(this.commitDirty, new Uint8Array(capacity));
     this.status = grown(this.status, new Uint8Array(capacity));
     this.stateBytes = grown(this.stateBytes, new Int32Array(capacity));
     this.stateSegment = grown(this.stateSegment, new Int32Array(capacity));
     this.commitQueued = grown(this.commitQueued, new Uint8Array(capacity));
-    this.newest = grown(this.newest, new Float64Array(capacity << newestShift));
   }
 }

@@ -72,7 +72,7 @@ export {
   wholeRecordBytesMax,
 } from './large-batch.ts';
 export { openWal } from './open.ts';
-export { recoveredGroupsOf } from './recovered-groups.ts';
+export { groupSlotsOf, recoveredGroupAt } from './recovered-groups.ts';
 export { type HardStateBody, hardStateAt } from './records.ts';
 export type { RepairOutcome, RepairRequest } from './repair/plan.ts';
 export {

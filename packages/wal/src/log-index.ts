@@ -1,13 +1,13 @@
 // The index of the whole log in memory: the group table, the runs of every group's entries and the terms they have.
 // Recovery builds it from the records, the live log keeps it; both go through the same calls.
 //
-// Guarantees: indexes of a group are without holes, terms along them do not decrease, a find costs a few steps in the
-// newest run of a group (GroupTable.newest), a few more in its last chunk and one chunk walk elsewhere, and nothing here
-// allocates per entry.
+// Guarantees: indexes of a group are without holes, terms along them do not decrease, a find costs one line of memory for
+// the newest run of a group, a few steps in its last chunk and one chunk walk elsewhere, and nothing here allocates per
+// entry.
 
 import { assert } from '@flotilla/io';
 import type { SnapshotInfo, VoteIdentity, WalTermEnd } from './api.ts';
-import { GroupTable, groupStatus, newestRow, none } from './group-table.ts';
+import { GroupTable, groupStatus, none } from './group-table.ts';
 import {
   chunkHeadWords,
   chunkRuns,
@@ -24,8 +24,10 @@ import {
   dropRunsBelow,
   findGap,
   insertRun,
+  noteTail,
   type RunPlace,
   rebase,
+  settle,
 } from './run-edits.ts';
 import { SegmentUse } from './segment-use.ts';
 import { TermList } from './term-list.ts';
@@ -89,39 +91,24 @@ export class LogIndex {
       if (last >= (groups.first[slot] as number)) this.#terms.push(slot, lastTerm, last);
       groups.lastTerm[slot] = term;
     }
-    const { newest } = groups;
-    const row = groups.newestAt(slot);
-    let chunk: number;
-    let used: number;
-    if (newest[row] !== Number.POSITIVE_INFINITY) {
-      chunk = (newest[row + newestRow.chunk] as number) | 0;
-      used = (newest[row + newestRow.used] as number) | 0;
-    } else {
-      chunk = groups.tailChunk[slot] as number;
-      used = chunk === none ? chunkRuns : this.runs.usedIn(chunk);
-    }
-    if (used === chunkRuns) {
+    let chunk = groups.tailChunk[slot] as number;
+    let used = groups.tailUsed[slot] as number;
+    if (chunk === none || used === chunkRuns) {
+      settle(this, slot);
       const added = this.runs.allocate(chunk);
       if (chunk === none) groups.headChunk[slot] = added;
       groups.tailChunk[slot] = added;
       chunk = added;
       used = 0;
     }
+    groups.tailUsed[slot] = used + 1;
     const words = this.runs.page(chunk);
-    const base = this.runs.baseOf(chunk);
-    words[base + 2] = used + 1;
-    const at = base + chunkHeadWords + used * runWords;
+    const at = this.runs.baseOf(chunk) + chunkHeadWords + used * runWords;
     words[at] = relative;
     words[at + 1] = packLength(count, recLen);
     words[at + 2] = segSlot;
     words[at + 3] = offset / 8;
     groups.last[slot] = first + count - 1;
-    newest[row] = first;
-    newest[row + newestRow.segSlot] = segSlot;
-    newest[row + newestRow.offset] = offset;
-    newest[row + newestRow.recLen] = recLen;
-    newest[row + newestRow.chunk] = chunk;
-    newest[row + newestRow.used] = used + 1;
     this.use.addRun(segSlot, recLen);
   }
 
@@ -130,8 +117,8 @@ export class LogIndex {
     const groups = this.groups;
     if (from > (groups.last[slot] as number)) return;
     assert(from >= (groups.first[slot] as number), 'a truncation before the first index');
-    groups.forgetNewest(slot);
     const relative = from - (groups.base[slot] as number);
+    settle(this, slot);
     let chunk = groups.tailChunk[slot] as number;
     while (chunk !== none) {
       const words = this.runs.page(chunk);
@@ -151,9 +138,9 @@ export class LogIndex {
         break;
       }
       chunk = this.runs.freeTail(chunk);
-      groups.tailChunk[slot] = chunk;
       if (chunk === none) groups.headChunk[slot] = none;
     }
+    noteTail(this, slot, chunk);
     const last = from - 1;
     groups.last[slot] = last;
     this.#terms.truncate(slot, last);
@@ -169,9 +156,8 @@ export class LogIndex {
     from: { readonly segSlot: number; readonly offset: number },
     to: { readonly segSlot: number; readonly offset: number; readonly recLen?: number },
   ): boolean {
-    if (!this.#findInRuns(slot, index)) return false;
+    if (!this.find(slot, index)) return false;
     if (this.foundSegSlot !== from.segSlot || this.foundOffset !== from.offset) return false;
-    this.groups.forgetNewest(slot);
     const recLen = to.recLen ?? this.foundRecLen;
     this.use.dropRun(from.segSlot, this.foundRecLen);
     this.use.addRun(to.segSlot, recLen);
@@ -265,7 +251,6 @@ export class LogIndex {
     const groups = this.groups;
     const before = groups.last[slot] as number;
     if (last <= before) return;
-    groups.forgetNewest(slot);
     if (groups.tailChunk[slot] === none) {
       // Nothing is known: indexes count from near here, with room for lower ones.
       groups.base[slot] = Math.max(1, last - 2 ** 30);
@@ -289,7 +274,7 @@ export class LogIndex {
     const chunk = this.groups.tailChunk[slot] as number;
     if (chunk === none) return 0;
     const words = this.runs.page(chunk);
-    const at = this.runs.baseOf(chunk) + chunkHeadWords + (this.runs.usedIn(chunk) - 1) * runWords;
+    const at = this.#newestAt(slot, chunk);
     const first = (words[at] as number) + (this.groups.base[slot] as number);
     return first + countOf(words[at + 1] as number) - 1;
   }
@@ -325,22 +310,6 @@ export class LogIndex {
   /** Finds the run that holds `index` and fills the found* fields; false where the log has no such index. */
   find(slot: number, index: number): boolean {
     const groups = this.groups;
-    const { newest } = groups;
-    const row = groups.newestAt(slot);
-    const last = groups.last[slot] as number;
-    const first = newest[row] as number;
-    if (!(index >= first && index <= last)) return this.#findInRuns(slot, index);
-    this.foundFirst = first;
-    this.foundLast = last;
-    this.foundSegSlot = (newest[row + newestRow.segSlot] as number) | 0;
-    this.foundOffset = newest[row + newestRow.offset] as number;
-    this.foundRecLen = (newest[row + newestRow.recLen] as number) | 0;
-    return true;
-  }
-
-  /** The same from the arena; it knows the place of the run there, too. */
-  #findInRuns(slot: number, index: number): boolean {
-    const groups = this.groups;
     if (!(index >= (groups.first[slot] as number) && index <= (groups.last[slot] as number))) {
       return false;
     }
@@ -349,21 +318,23 @@ export class LogIndex {
     let chunk = groups.tailChunk[slot] as number;
     if (chunk === none) return false;
     let words = this.runs.page(chunk);
-    let base = this.runs.baseOf(chunk);
-    if ((words[base + chunkHeadWords] as number) > relative) {
-      chunk = this.#chunkOf(slot, relative);
-      words = this.runs.page(chunk);
-      base = this.runs.baseOf(chunk);
-    }
-    const runs = base + chunkHeadWords;
-    // The last run whose first index is at or below; the newest runs are asked for most.
-    let low = 0;
-    let high = (words[base + 2] as number) - 1;
-    if ((words[runs + high * runWords] as number) <= relative) low = high;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((words[runs + middle * runWords] as number) <= relative) low = middle;
-      else high = middle - 1;
+    let runs = this.runs.baseOf(chunk) + chunkHeadWords;
+    // The last run whose first index is at or below; the newest one is asked for most.
+    let low = (groups.tailUsed[slot] as number) - 1;
+    if ((words[runs + low * runWords] as number) > relative) {
+      let high = low;
+      if ((words[runs] as number) > relative) {
+        chunk = this.#chunkOf(slot, relative);
+        words = this.runs.page(chunk);
+        runs = this.runs.baseOf(chunk) + chunkHeadWords;
+        high = this.runs.usedIn(chunk) - 1;
+      }
+      low = 0;
+      while (low < high) {
+        const middle = (low + high + 1) >>> 1;
+        if ((words[runs + middle * runWords] as number) <= relative) low = middle;
+        else high = middle - 1;
+      }
     }
     const at = runs + low * runWords;
     const length = words[at + 1] as number;
@@ -378,15 +349,13 @@ export class LogIndex {
     return index >= this.foundFirst && index <= this.foundLast;
   }
 
-  /** Reads the columns of a group that a step uses: touchNewest() and the step find them in the processor's cache. */
+  /** Reads the columns of a group that a step uses. */
   touchGroup(slot: number): void {
-    const { base, commit, commitDirty, commitQueued, first, generation, groupId } = this.groups;
-    const { last, lastTerm, newest, status, tailChunk, term, termNode } = this.groups;
+    const { base, commit, commitQueued, first, generation, groupId } = this.groups;
+    const { last, lastTerm, status, tailChunk, tailUsed, term } = this.groups;
     this.touched =
-      (newest[this.groups.newestAt(slot)] as number) +
       (base[slot] as number) +
       (commit[slot] as number) +
-      (commitDirty[slot] as number) +
       (commitQueued[slot] as number) +
       (first[slot] as number) +
       (generation[slot] as number) +
@@ -395,26 +364,18 @@ export class LogIndex {
       (lastTerm[slot] as number) +
       (status[slot] as number) +
       (tailChunk[slot] as number) +
-      (term[slot] as number) +
-      (termNode[slot] as number);
+      (tailUsed[slot] as number) +
+      (term[slot] as number);
   }
 
-  /**
-   * Where the newest record of a group stands: foundSegSlot and foundOffset; reads what an append writes beside it. False
-   * where the log has no entry, or has to be searched for it.
-   */
-  touchNewest(slot: number): boolean {
-    const { newest } = this.groups;
-    const row = this.groups.newestAt(slot);
-    if (newest[row] === Number.POSITIVE_INFINITY) return false;
-    this.foundSegSlot = (newest[row + newestRow.segSlot] as number) | 0;
-    this.foundOffset = newest[row + newestRow.offset] as number;
-    const chunk = (newest[row + newestRow.chunk] as number) | 0;
-    const used = (newest[row + newestRow.used] as number) | 0;
+  /** Where the newest record of a group stands: foundSegSlot and foundOffset; false where it has no entry. */
+  findNewest(slot: number): boolean {
+    const chunk = this.groups.tailChunk[slot] as number;
+    if (chunk === none) return false;
     const words = this.runs.page(chunk);
-    const base = this.runs.baseOf(chunk);
-    this.touched =
-      (words[base] as number) + (words[base + chunkHeadWords + (used - 1) * runWords] as number);
+    const at = this.#newestAt(slot, chunk);
+    this.foundSegSlot = words[at + 2] as number;
+    this.foundOffset = (words[at + 3] as number) * 8;
     return true;
   }
 
@@ -444,6 +405,12 @@ export class LogIndex {
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------
+
+  /** Words of the newest run, in the group's last chunk. */
+  #newestAt(slot: number, chunk: number): number {
+    const run = (this.groups.tailUsed[slot] as number) - 1;
+    return this.runs.baseOf(chunk) + chunkHeadWords + run * runWords;
+  }
 
   /** The chunk that holds `relative`, which is not in the tail chunk; from the cursor where it helps. */
   #chunkOf(slot: number, relative: number): number {

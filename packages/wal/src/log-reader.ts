@@ -54,17 +54,18 @@ export class LogReader {
   }
 
   /** Reads a few bytes of the groups' newest records and of their indexes; see Wal.touch. */
-  touch(slots: readonly number[], count: number): number {
+  touch(slots: readonly number[], count: number, withRecords: boolean): number {
     const { segSlots, offsets } = this.#touched;
     const found = this.#index;
     let sum = 0;
     for (let i = 0; i < count; i++) found.touchGroup(slots[i] as number);
     for (let i = 0; i < count; i++) {
       offsets[i] = -1;
-      if (!found.touchNewest(slots[i] as number)) continue;
+      if (!found.findNewest(slots[i] as number)) continue;
       segSlots[i] = found.foundSegSlot;
       offsets[i] = found.foundOffset;
     }
+    if (!withRecords) return sum;
     for (let i = 0; i < count; i++) {
       const offset = offsets[i] as number;
       if (offset < 0) continue;

@@ -7,8 +7,11 @@
 //   word 2  segment slot
 //   word 3  file offset / 8
 //
-// A chunk is 32 runs behind four words: previous chunk + 1, next chunk + 1, runs used, unused. The arena knows chunks and
-// words only; what they mean for a group's log is log-index.ts's business.
+// A chunk is 32 runs behind four words: previous chunk + 1, next chunk + 1, runs used, unused. How many runs the last chunk
+// of a group has stands beside the group (GroupTable.tailUsed), and in the chunk only after settle() of run-edits.ts: an
+// append and the question for a newest run then read one line of memory, that of the run, and not first the head's.
+//
+// The arena knows chunks and words only; what they mean for a group's log is log-index.ts's business.
 
 import { assert } from '@flotilla/io';
 import { none } from './group-table.ts';
@@ -141,6 +144,10 @@ export class RunArena {
   /** The chunk after this one in its group's list, or `none`. */
   nextOf(chunk: number): number {
     return (this.page(chunk)[this.baseOf(chunk) + 1] as number) - 1;
+  }
+
+  setUsed(chunk: number, used: number): void {
+    this.page(chunk)[this.baseOf(chunk) + 2] = used;
   }
 
   usedIn(chunk: number): number {

@@ -30,12 +30,26 @@ export interface RunPlace {
   readonly recLen: number;
 }
 
+/** Before anything but an append or a find of the newest run: the last chunk of the group says how many runs it has. */
+export function settle({ groups, runs }: RunTables, slot: number): void {
+  const chunk = groups.tailChunk[slot] as number;
+  if (chunk !== none) runs.setUsed(chunk, groups.tailUsed[slot] as number);
+}
+
+/** After a change of a group's chunks or of how many runs they have: the last one, and what it says. */
+export function noteTail({ groups, runs }: RunTables, slot: number, chunk: number): void {
+  groups.tailChunk[slot] = chunk;
+  groups.tailUsed[slot] = chunk === none ? 0 : runs.usedIn(chunk);
+}
+
 /** Calls `visit` for each run of the group in index order, with the words of the run at `at`. */
 export function eachRun(
-  { groups, runs }: RunTables,
+  tables: RunTables,
   slot: number,
   visit: (words: Uint32Array, at: number) => void,
 ): void {
+  const { groups, runs } = tables;
+  settle(tables, slot);
   for (let chunk = groups.headChunk[slot] as number; chunk !== none; chunk = runs.nextOf(chunk)) {
     const words = runs.page(chunk);
     const base = runs.baseOf(chunk);
@@ -47,7 +61,7 @@ export function eachRun(
 /** Drops what lies below `first`; a run across that border keeps its place with fewer entries. */
 export function dropRunsBelow(tables: RunTables, slot: number, first: number): void {
   const { groups, runs, use } = tables;
-  groups.forgetNewest(slot);
+  settle(tables, slot);
   const relative = first - (groups.base[slot] as number);
   let chunk = groups.headChunk[slot] as number;
   while (chunk !== none) {
@@ -91,21 +105,20 @@ export function dropRunsBelow(tables: RunTables, slot: number, first: number): v
     break;
   }
   groups.headChunk[slot] = chunk;
-  if (chunk === none) groups.tailChunk[slot] = none;
+  noteTail(tables, slot, chunk === none ? none : (groups.tailChunk[slot] as number));
 }
 
 export function dropAllRuns(tables: RunTables, slot: number): void {
   const { groups, runs, use } = tables;
-  groups.forgetNewest(slot);
   eachRun(tables, slot, (words, at) =>
     use.dropRun(words[at + 2] as number, recLenOf(words[at + 1] as number)),
   );
   for (let chunk = groups.headChunk[slot] as number; chunk !== none; ) chunk = runs.freeHead(chunk);
   groups.headChunk[slot] = none;
-  groups.tailChunk[slot] = none;
+  noteTail(tables, slot, none);
 }
 
-/** Counts the group's runs from another base: indexes outgrow 32 bits, or turn out to begin lower. No run changes its place. */
+/** Counts the group's runs from another base: indexes outgrow 32 bits, or turn out to begin lower. */
 export function rebase(tables: RunTables, slot: number, base: number): void {
   const { groups } = tables;
   const shift = (groups.base[slot] as number) - base;
@@ -121,7 +134,7 @@ export function rebase(tables: RunTables, slot: number, base: number): void {
 /** Puts a run where the group has none of its entries; false where it has some. */
 export function insertRun(tables: RunTables, slot: number, place: RunPlace): boolean {
   const { groups, runs, use } = tables;
-  groups.forgetNewest(slot);
+  settle(tables, slot);
   if (place.first < (groups.base[slot] as number)) {
     rebase(tables, slot, Math.max(1, place.first - 2 ** 30));
   }
@@ -132,7 +145,7 @@ export function insertRun(tables: RunTables, slot: number, place: RunPlace): boo
   if (chunk === none) {
     chunk = runs.allocate(none);
     groups.headChunk[slot] = chunk;
-    groups.tailChunk[slot] = chunk;
+    noteTail(tables, slot, chunk);
   }
   for (let next = runs.nextOf(chunk); next !== none; next = runs.nextOf(chunk)) {
     if ((runs.page(next)[runs.baseOf(next) + chunkHeadWords] as number) > relative) break;
@@ -177,6 +190,7 @@ export function insertRun(tables: RunTables, slot: number, place: RunPlace): boo
   words[at + 1] = packLength(place.count, place.recLen);
   words[at + 2] = place.segSlot;
   words[at + 3] = place.offset / 8;
+  noteTail(tables, slot, groups.tailChunk[slot] as number);
   use.addRun(place.segSlot, place.recLen);
   return true;
 }

@@ -579,8 +579,8 @@ export class WalLog implements Wal {
 
   // --- Reading -------------------------------------------------------------------------------------------------------
 
-  touch(slots: readonly number[], count: number): number {
-    return this.#reader.touch(slots, count);
+  touch(slots: readonly number[], count: number, withRecords: boolean): number {
+    return this.#reader.touch(slots, count, withRecords);
   }
 
   lookup(slot: number, index: number, ref: RecordRef): boolean {

@@ -55,7 +55,7 @@ describe('the fault table', () => {
     const shown = new Set(planting.keys());
     for (const name of readdirSync(folder)) {
       const { id, test } = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Mutant;
-      // Of what no fault of a disk shows: the index is asked by a test of its own (newest-run.prop.ts).
+      // Of the index of runs, which has a test of its own (newest-run.prop.ts).
       if (/^NR\d+$/.test(id)) continue;
       const row = Number(/^WF(\d+)[A-Z]*$/.exec(id)?.[1]);
       expect([id, rowsOf(test)]).toEqual([id, [row]]);

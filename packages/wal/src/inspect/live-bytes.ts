@@ -4,6 +4,7 @@ import { recordHeadBytes } from '@flotilla/codec';
 import type { LogIndex } from '../log-index.ts';
 
 export interface GroupUse {
+  readonly slot: number;
   readonly groupId: number;
   /** Bytes of its live records in all segments, and in the oldest one. */
   readonly bytes: number;
@@ -33,7 +34,8 @@ export function liveBytesOf(
       if (at === 0) oldestBytes += recLen;
       if (oldestSlot < 0 || at < oldestSlot) oldestSlot = at;
     }
-    visit({ groupId: groups.groupId[slot] as number, bytes, oldestBytes, oldestSlot });
+    const groupId = groups.groupId[slot] as number;
+    visit({ slot, groupId, bytes, oldestBytes, oldestSlot });
   }
   return live;
 }
