@@ -20,15 +20,18 @@ export function segmentLabel(segId: number): string {
 
 type Cell = string | number;
 
-/** Rows of cells under a head, columns aligned; numbers to the right. However many rows: nothing is spread. */
+/**
+ * Rows of cells under a head, columns aligned; numbers to the right. However many rows: they are gone through twice, once
+ * for the widths, and none is kept.
+ */
 export function* tableLines(
   head: readonly string[],
-  rows: readonly (readonly Cell[])[],
+  rows: Iterable<readonly Cell[]>,
 ): Generator<string> {
   const textOf = (cell: Cell | undefined): string =>
     typeof cell === 'number' ? digits(cell) : (cell ?? '');
   const widths = head.map((cell) => cell.length);
-  const isNumber = head.map(() => rows.length > 0);
+  const isNumber = head.map(() => true);
   for (const row of rows) {
     for (let column = 0; column < widths.length; column++) {
       const { length } = textOf(row[column]);
@@ -53,7 +56,7 @@ export function* tableLines(
 export function tableTo(
   out: { line(text: string): void },
   head: readonly string[],
-  rows: readonly (readonly Cell[])[],
+  rows: Iterable<readonly Cell[]>,
 ): void {
   for (const line of tableLines(head, rows)) out.line(line);
 }

@@ -1,7 +1,12 @@
 // diff: what two logs say of the same groups. Logs of two replicas may end at different places and still agree; what
 // may not be is another term, or with --deep other bytes, at an index that both call committed.
 
-import { type RecoveredGroup, recoveredGroupsOf } from '@flotilla/wal';
+import {
+  groupSlotsOf,
+  type Inspection,
+  type RecoveredGroup,
+  recoveredGroupAt,
+} from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { type LiveRun, RunReader } from '../index-runs.ts';
 import { lookAt } from '../look.ts';
@@ -20,14 +25,7 @@ export async function diff(job: Job): Promise<number> {
   const [a = '', b = ''] = options.arguments;
   const looks = [await lookAt(job, { directory: a }), await lookAt(job, { directory: b })] as const;
   const outcomes = looks.map(outcomeOf);
-  const groupsOf = (side: 0 | 1): Map<number, RecoveredGroup> =>
-    new Map(
-      recoveredGroupsOf(looks[side].inspection.index)
-        .filter((group) => options.group === null || group.groupId === options.group)
-        .map((group) => [group.groupId, group]),
-    );
-  const left = groupsOf(0);
-  const right = groupsOf(1);
+  const [left, right] = [looks[0].inspection.index, looks[1].inspection.index];
   const readers = [
     new RunReader(job, a, looks[0].inspection),
     new RunReader(job, b, looks[1].inspection),
@@ -44,14 +42,16 @@ export async function diff(job: Job): Promise<number> {
         : `${mark} group ${difference.group} ${difference.what}`,
     );
   };
-  const ids = [...new Set([...left.keys(), ...right.keys()])].sort((x, y) => x - y);
-  for (const id of ids) {
-    const one = left.get(id);
-    const other = right.get(id);
-    if (one === undefined || other === undefined) {
-      tell({ group: id, what: `is only in ${one === undefined ? b : a}`, isConflict: false });
+  let groups = 0;
+  for (const [id, slot, otherSlot] of pairsOf(left, right)) {
+    if (options.group !== null && id !== options.group) continue;
+    groups++;
+    if (slot < 0 || otherSlot < 0) {
+      tell({ group: id, what: `is only in ${slot < 0 ? b : a}`, isConflict: false });
       continue;
     }
+    const one = recoveredGroupAt(left, slot);
+    const other = recoveredGroupAt(right, otherSlot);
     for (const what of fieldsThatDiffer(one, other)) tell({ group: id, what, isConflict: false });
     const committed = Math.min(one.commit, other.commit);
     const parted = firstTermThatDiffers(one, other);
@@ -75,11 +75,31 @@ export async function diff(job: Job): Promise<number> {
   }
   const code = conflicts > 0 ? exitCodes.corrupt : Math.max(...outcomes.map((one) => one.code));
   if (options.json) {
-    out.line(JSON.stringify({ groups: ids.length, differences, conflicts, exit: code }));
+    out.line(JSON.stringify({ groups, differences, conflicts, exit: code }));
   } else {
-    out.line(`${ids.length} groups, ${differences} differences, ${conflicts} conflicts`);
+    out.line(`${groups} groups, ${differences} differences, ${conflicts} conflicts`);
   }
   return code;
+}
+
+/** The groups of both logs in order of id, with their slots; -1 where a log does not have the group. */
+function* pairsOf(
+  left: Inspection['index'],
+  right: Inspection['index'],
+): Generator<[number, number, number]> {
+  const [slots, otherSlots] = [groupSlotsOf(left), groupSlotsOf(right)];
+  let i = 0;
+  let j = 0;
+  while (i < slots.length || j < otherSlots.length) {
+    const slot = slots[i] ?? -1;
+    const otherSlot = otherSlots[j] ?? -1;
+    const id = slot < 0 ? Number.POSITIVE_INFINITY : (left.groups.groupId[slot] as number);
+    const otherId =
+      otherSlot < 0 ? Number.POSITIVE_INFINITY : (right.groups.groupId[otherSlot] as number);
+    if (id <= otherId) i++;
+    if (otherId <= id) j++;
+    yield [Math.min(id, otherId), id <= otherId ? slot : -1, otherId <= id ? otherSlot : -1];
+  }
 }
 
 function fieldsThatDiffer(one: RecoveredGroup, other: RecoveredGroup): string[] {

@@ -1,7 +1,7 @@
 // export: every group and its live entries as JSON lines, payloads in base64: what another program needs to take over
 // what a log holds, or to compare it with something else.
 
-import { recoveredGroupsOf } from '@flotilla/wal';
+import { groupSlotsOf, recoveredGroupAt } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { type LiveRun, RunReader } from '../index-runs.ts';
 import { lookAt } from '../look.ts';
@@ -34,11 +34,12 @@ export async function exportEntries(job: Job): Promise<number> {
   const { inspection } = look;
   const reader = new RunReader(job, options.directory, inspection);
   let broken = 0;
-  const wanted = recoveredGroupsOf(inspection.index).filter(
-    (group) => options.group === null || group.groupId === options.group,
+  const { index: log } = inspection;
+  const wanted = groupSlotsOf(log).filter(
+    (slot) => options.group === null || log.groups.groupId[slot] === options.group,
   );
-  for (const found of wanted) {
-    const { slot: _slot, ...group } = found;
+  for (const at of wanted) {
+    const { slot: _slot, ...group } = recoveredGroupAt(log, at);
     out.line(
       JSON.stringify({ kind: 'group', ...group }, (_key, value: unknown) =>
         value instanceof Uint8Array ? hexOf(value) : value,

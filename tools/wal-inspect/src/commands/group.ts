@@ -1,6 +1,6 @@
 // group: the history of one group, record by record; appends that continue each other are one line.
 
-import { recoveredGroupsOf, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
+import { recoveredGroupAt, type ScannedBatch, type SegmentFile } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { lookOnce } from '../look.ts';
 import { numberArgument } from '../options.ts';
@@ -89,10 +89,9 @@ export async function group(job: Job): Promise<number> {
   const look = await lookOnce(job, onBatch);
   endRun();
   const { index } = look.inspection;
-  const found = recoveredGroupsOf(index).find((one) => one.groupId === wanted);
-  if (found !== undefined && !options.json) {
-    const { firstIndex, lastIndex, commit, term } = found;
-    const { generation } = found;
+  const slot = index.groups.slotOf(wanted);
+  if (slot >= 0 && !options.json) {
+    const { generation, firstIndex, lastIndex, commit, term } = recoveredGroupAt(index, slot);
     out.line(
       `now: generation ${generation} log ${firstIndex}..${lastIndex} commit ${commit} term ${term}`,
     );
@@ -100,7 +99,7 @@ export async function group(job: Job): Promise<number> {
   const until = untilLine(look.inspection);
   if (until !== null) out.error(`wal-inspect: ${until}`);
   const { code } = outcomeOf(look);
-  if (events > 0 || found !== undefined || code !== exitCodes.clean) return code;
+  if (events > 0 || slot >= 0 || code !== exitCodes.clean) return code;
   out.error(`wal-inspect: no group ${wanted} in this log`);
   return exitCodes.usage;
 }

@@ -61,19 +61,7 @@ export async function list(job: Job): Promise<number> {
   } else {
     if (error === null) {
       const head = ['file', 'state', 'bytes', 'used', 'live', 'batches', 'links'];
-      tableTo(
-        out,
-        head,
-        rows.map((row) => [
-          row.name,
-          row.state,
-          row.bytes,
-          row.used,
-          liveShare(row),
-          row.seqs,
-          row.links,
-        ]),
-      );
+      tableTo(out, head, cellsOf(rows));
     }
     if (refusal !== null)
       out.line(`not opened: ${refusal.reason} in ${refusal.file}: ${refusal.summary}`);
@@ -97,6 +85,18 @@ function seqsOf(
   if (segment !== undefined)
     return segment.batches === 0 ? '-' : `${segment.firstSeq}..${segment.lastSeq}`;
   return file.header === null ? '-' : `${file.header.firstSeq}..`;
+}
+
+/** Made as they are asked for: a directory may have very many files. */
+function cellsOf(rows: readonly Row[]): Iterable<(string | number)[]> {
+  return {
+    *[Symbol.iterator]() {
+      for (const row of rows) {
+        const { name, state, bytes, used, seqs, links } = row;
+        yield [name, state, bytes, used, liveShare(row), seqs, links];
+      }
+    },
+  };
 }
 
 /** Live bytes of entries in percent of what is used. */

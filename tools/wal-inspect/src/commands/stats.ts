@@ -28,6 +28,19 @@ import { digits, segmentLabel } from '../text.ts';
 import { untilLine } from '../until-line.ts';
 
 const pinningShown = 10;
+/** Groups that are gathered before all but those that keep most are forgotten. */
+const pinningHeld = 1000;
+
+/** A group with live entries in the oldest segment, and their bytes. */
+interface Pinning {
+  readonly group: number;
+  readonly bytes: number;
+}
+
+function keepMostPinning(pinning: Pinning[]): void {
+  pinning.sort((a, b) => b.bytes - a.bytes || a.group - b.group);
+  pinning.length = Math.min(pinning.length, pinningShown);
+}
 
 /** What is counted while batches go by. */
 class Counts {
@@ -93,11 +106,15 @@ export async function stats(job: Job): Promise<number> {
   });
   const { inspection } = look;
   const segments = inspection.survey?.segments ?? [];
-  const pinning: { group: number; bytes: number }[] = [];
+  const pinning: Pinning[] = [];
+  let pinningGroups = 0;
   const live = liveBytesOf(inspection.index, segments.length, ({ groupId, oldestBytes }) => {
-    if (oldestBytes > 0) pinning.push({ group: groupId, bytes: oldestBytes });
+    if (oldestBytes === 0) return;
+    pinningGroups++;
+    pinning.push({ group: groupId, bytes: oldestBytes });
+    if (pinning.length === pinningHeld) keepMostPinning(pinning);
   });
-  pinning.sort((a, b) => b.bytes - a.bytes || a.group - b.group);
+  keepMostPinning(pinning);
   const liveBytes = live.reduce((sum, bytes) => sum + bytes, 0);
   const { batchSizes, entrySizes } = counts;
   const paddingBytes =
@@ -130,8 +147,8 @@ export async function stats(job: Job): Promise<number> {
     liveBytes,
     liveShare: counts.bytes === 0 ? 0 : liveBytes / counts.bytes,
     oldestSegment: segments[0] === undefined ? null : segmentLabel(segments[0].segId),
-    pinningGroups: pinning.length,
-    pinning: pinning.slice(0, pinningShown),
+    pinningGroups,
+    pinning,
     refusal: inspection.refusal,
   };
   if (options.json) {
@@ -161,7 +178,7 @@ export async function stats(job: Job): Promise<number> {
   );
   if (facts.oldestSegment !== null) {
     out.line(
-      `oldest segment ${facts.oldestSegment} holds live entries of ${digits(pinning.length)} groups`,
+      `oldest segment ${facts.oldestSegment} holds live entries of ${digits(pinningGroups)} groups`,
     );
   }
   for (const { group, bytes } of facts.pinning) out.line(`  group ${group} ${digits(bytes)} bytes`);
