@@ -60,6 +60,9 @@ const none = 0;
 const leads = 1;
 const follows = 2;
 
+/** Fewer rows stay in the caches anyway. */
+const alignedRowsMin = 512;
+
 /** Logs that long are for the core: it knows when numbers are used up. */
 const indexMax = 2 ** 53 - 2 ** 33;
 /** Generations up to here fit into one number with a node id. */
@@ -77,15 +80,26 @@ const { refused, done, committed } = steadyResults;
 /** What `tick` answers where the core must be stepped. */
 export const tickRefused = -1;
 
+/**
+ * Zeroed memory of so many bytes that begins at a cache line, or null. A row is a whole number of lines, and a follower's
+ * numbers are one: in memory that begins anywhere they would be two.
+ */
+export type RowMemory = (bytes: number) => ArrayBufferLike | null;
+
 export class SteadyRows {
   /** Row i begins at rowNumbers * i. */
   #rows: Float64Array = new Float64Array(rowNumbers * 64);
+  readonly #memory: RowMemory | null;
   readonly #inflightMessagesMax: number;
   readonly #inflightBytesMax: number;
   /** Scratch for the median. */
   readonly #copies: number[] = [];
 
-  constructor(limits: { readonly inflightMessagesMax: number; readonly inflightBytesMax: number }) {
+  constructor(
+    limits: { readonly inflightMessagesMax: number; readonly inflightBytesMax: number },
+    memory: RowMemory | null = null,
+  ) {
+    this.#memory = memory;
     this.#inflightMessagesMax = limits.inflightMessagesMax;
     this.#inflightBytesMax = limits.inflightBytesMax;
   }
@@ -93,7 +107,11 @@ export class SteadyRows {
   /** Makes room for row `number`. */
   addRow(number: number): void {
     while (rowNumbers * (number + 1) > this.#rows.length) {
-      const grown = new Float64Array(this.#rows.length * 2);
+      const numbers = this.#rows.length * 2;
+      const isLarge = numbers >= rowNumbers * alignedRowsMin;
+      const aligned = isLarge ? (this.#memory?.(numbers * 8) ?? null) : null;
+      const grown =
+        aligned === null ? new Float64Array(numbers) : new Float64Array(aligned, 0, numbers);
       grown.set(this.#rows);
       this.#rows = grown;
     }

@@ -1,7 +1,7 @@
 // Ticks of a core that is lent to a row (steady.ts), against one that is stepped: what a tick does, a lent core does at the
 // same tick, and what needs no step is answered by the row. `Single` compares the two after every event.
 
-import { Configuration, firstReplica, messageKinds } from '@flotilla/core';
+import { Configuration, firstReplica, messageKinds, SteadyRows } from '@flotilla/core';
 import { describe, expect, it } from 'vitest';
 import { Draw } from './random-configurations.ts';
 import { type Outcome, Single, type Start } from './single.ts';
@@ -258,3 +258,28 @@ function runFollower(random: Draw): void {
     else if (core.deadlineMs <= single.nowMs) single.tickAfter(random.below(3));
   }
 }
+
+describe('a table of rows that grows', () => {
+  it('asks for memory once it is large, keeps what it holds, and does without where there is none', () => {
+    const asked: number[] = [];
+    const limits = { inflightMessagesMax: 4, inflightBytesMax: 1024 };
+    const rows = new SteadyRows(limits, (bytes) => {
+      asked.push(bytes);
+      return asked.length === 2 ? null : new SharedArrayBuffer(bytes);
+    });
+    const { core } = steadyLeader();
+    rows.addRow(3);
+    expect(core.lend(rows, 3)).toBe(true);
+    expect(asked).toEqual([]);
+    const before = [rows.term(3), rows.lastIndex(3), rows.commitIndex(3), rows.isLeader(3)];
+    for (const row of [600, 1100, 2100]) {
+      rows.addRow(row);
+      expect(rows.isLent(row)).toBe(false);
+      expect([rows.term(3), rows.lastIndex(3), rows.commitIndex(3), rows.isLeader(3)]).toEqual(
+        before,
+      );
+    }
+    expect(asked.map((bytes) => bytes % 448)).toEqual([0, 0, 0, 0]);
+    core.reclaim();
+  });
+});

@@ -92,6 +92,9 @@ export class SteadyTwin {
         const { entriesTerm, lastIndex, prevIndex, prevTerm, term } = m;
         if (m.configurations.length > 0) return false;
         if (!rows.continues(row, m.from, term, prevIndex, prevTerm, entriesTerm)) return false;
+        // As a host does: what was there before is committed first.
+        const before = rows.commitUpTo(row, Math.min(m.commit, prevIndex));
+        if (before === 2) out.committedTo = rows.commitIndex(row);
         const result = rows.append(row, lastIndex, m.commit, nowMs);
         out.appendFirst = prevIndex + 1;
         out.appendLast = lastIndex;

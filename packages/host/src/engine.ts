@@ -23,7 +23,7 @@ import {
   SteadyRows,
   tickRefused,
 } from '@flotilla/core';
-import { type Clock, FlotillaError, type Timer } from '@flotilla/io';
+import { alignedMemory, type Clock, FlotillaError, type Timer } from '@flotilla/io';
 import type { Lane, Peer, ReceivedFrame, TransportEvents } from '@flotilla/transport';
 import type { VoteIdentity, Wal, WalEvents } from '@flotilla/wal';
 import { type ApplyEvents, ApplyQueue } from './apply-queue.ts';
@@ -134,7 +134,10 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    this.#rows = new SteadyRows(options.windowLimits);
+    this.#rows = new SteadyRows(
+      options.windowLimits,
+      (bytes) => alignedMemory(bytes)?.bytes.buffer ?? null,
+    );
     this.#persist = new PersistQueue(this.#rows);
     this.#clock = options.clock;
     this.#calls = options.calls;

@@ -37,26 +37,26 @@ export class Prefetch {
     this.#columns = columns;
   }
 
-  /** What the steps of the replicas from `from` on need (RaftCore.touch). */
+  /** What the replicas from `from` on need for a proposal. */
   replicas(list: readonly Replica[], from: number): void {
     let count = 0;
     for (let i = from; i < from + prefetchCount && i < list.length; i++) {
       this.#found[count++] = list[i] as Replica;
     }
-    this.#touch(count);
+    this.#touch(count, false);
   }
 
-  /** The same for replicas by handle number. */
+  /** What those by handle number need for a commit. */
   numbers(list: readonly number[], from: number): void {
     const { all } = this.#table;
     let count = 0;
     for (let i = from; i < from + prefetchCount && i < list.length; i++) {
       this.#found[count++] = all[list[i] as number] as Replica;
     }
-    this.#touch(count);
+    this.#touch(count, true);
   }
 
-  /** The same for the replicas that the next records of a frame from the peer are for. */
+  /** What the replicas need that the next records of a frame from the peer are for. */
   records(words: Int32Array, from: number, end: number): void {
     const { all } = this.#table;
     let count = 0;
@@ -83,7 +83,7 @@ export class Prefetch {
           this.#needsReplica(number, answerIndex(words, recordAt)));
       if (isCore) this.#found[count++] = all[number] as Replica;
     }
-    this.#touch(count);
+    this.#touch(count, true);
   }
 
   /** Whether an answer for `index` needs more than the replica's row. */
@@ -91,7 +91,8 @@ export class Prefetch {
     return !this.#rows.isLeader(number) || this.#rows.commitsWith(number, index);
   }
 
-  #touch(count: number): void {
+  /** `withRecords`: their newest records are about to be applied. */
+  #touch(count: number, withRecords: boolean): void {
     const cores = this.#cores;
     const slots = this.#slots;
     const machines = this.#machines;
@@ -107,11 +108,13 @@ export class Prefetch {
       sum += waitFirst[number] as number;
       slots[i] = replica.slot;
       machines[i] = replica.stateMachine;
+      // The first and the last of what steady replicas need of it.
       sum += replica.queuedAppends;
+      if (replica.isLoading) sum++;
     }
     for (let i = 0; i < count; i++) {
       if ((machines[i] as StateMachine).close !== undefined) sum++;
     }
-    this.sum = sum + RaftCore.touch(cores, stepped) + this.#wal.touch(slots, count);
+    this.sum = sum + RaftCore.touch(cores, stepped) + this.#wal.touch(slots, count, withRecords);
   }
 }

@@ -1,3 +1,4 @@
+export { alignedMemory } from './aligned-memory.ts';
 export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type ErrorCode, errorCodes, errorWithoutStack, FlotillaError } from './errors.ts';
 export { parseAddress } from './node-net.ts';
