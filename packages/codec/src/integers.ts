@@ -68,6 +68,9 @@ export function u64AtWord(words: Int32Array, word: number): number {
 
 /** `bytes` rounded up to a multiple of `unit`, a power of two. */
 export function alignUp(bytes: number, unit: number): number {
+  const above = bytes + unit - 1;
+  // Nearly always; the general way costs a division.
+  if ((above | 0) === above) return above & -unit;
   return Math.ceil(bytes / unit) * unit;
 }
 
