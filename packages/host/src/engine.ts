@@ -359,12 +359,12 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     if (due.isEmpty) return;
     const { committed, stepped } = due;
     for (let i = 0; i < committed.length; i++) {
-      if (i % prefetchCount === 0) this.#prefetch.numbers(committed, i);
+      if (i % prefetchCount === 0) this.#prefetch.numbers(committed, i, true);
       const replica = this.#replicas[committed[i] as number] as Replica;
       if (!replica.isEnded) this.#lane.committed(replica);
     }
     for (let i = 0; i < stepped.length; i++) {
-      if (i % prefetchCount === 0) this.#prefetch.numbers(stepped, i);
+      if (i % prefetchCount === 0) this.#prefetch.numbers(stepped, i, true);
       due.read(i, this.#persisted);
       this.#step(this.#replicas[stepped[i] as number] as Replica, this.#persisted);
     }

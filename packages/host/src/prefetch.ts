@@ -25,7 +25,7 @@ export class Prefetch {
   // What was found on one level of memory and is asked for on the next.
   readonly #numbers: number[] = [];
   readonly #recordsAt: number[] = [];
-  readonly #found: Replica[] = [];
+  readonly #found: number[] = [];
   readonly #cores: RaftCore[] = [];
   readonly #slots: number[] = [];
   readonly #machines: StateMachine[] = [];
@@ -37,28 +37,24 @@ export class Prefetch {
     this.#columns = columns;
   }
 
-  /** What the replicas from `from` on need for a proposal. */
-  replicas(list: readonly Replica[], from: number): void {
+  /**
+   * What the replicas with the handle numbers from `from` on need for a proposal or, `withRecords`, for a commit, which
+   * applies their newest records.
+   */
+  numbers(list: readonly number[], from: number, withRecords: boolean): void {
     let count = 0;
+    let sum = 0;
     for (let i = from; i < from + prefetchCount && i < list.length; i++) {
-      this.#found[count++] = list[i] as Replica;
+      const number = list[i] as number;
+      this.#found[count++] = number;
+      sum += this.#rows.touch(number);
     }
-    this.#touch(count, false);
-  }
-
-  /** What those by handle number need for a commit. */
-  numbers(list: readonly number[], from: number): void {
-    const { all } = this.#table;
-    let count = 0;
-    for (let i = from; i < from + prefetchCount && i < list.length; i++) {
-      this.#found[count++] = all[list[i] as number] as Replica;
-    }
-    this.#touch(count, true);
+    this.sum = sum;
+    this.#touch(count, withRecords);
   }
 
   /** What the replicas need that the next records of a frame from the peer are for. */
   records(words: Int32Array, from: number, end: number): void {
-    const { all } = this.#table;
     let count = 0;
     let records = 0;
     let sum = 0;
@@ -81,7 +77,7 @@ export class Prefetch {
         number >= 0 &&
         (messageKindAt(words, recordAt) !== messageKinds.appendAnswer ||
           this.#needsReplica(number, answerIndex(words, recordAt)));
-      if (isCore) this.#found[count++] = all[number] as Replica;
+      if (isCore) this.#found[count++] = number;
     }
     this.#touch(count, true);
   }
@@ -91,18 +87,18 @@ export class Prefetch {
     return !this.#rows.isLeader(number) || this.#rows.commitsWith(number, index);
   }
 
-  /** `withRecords`: their newest records are about to be applied. */
+  /** What is found of the replicas whose rows were touched. */
   #touch(count: number, withRecords: boolean): void {
     const cores = this.#cores;
     const slots = this.#slots;
     const machines = this.#machines;
+    const { all } = this.#table;
     const { appliedIndex, waitCount, waitFirst } = this.#columns;
     let sum = 0;
     let stepped = 0;
-    for (let i = 0; i < count; i++) sum += this.#rows.touch((this.#found[i] as Replica).number);
     for (let i = 0; i < count; i++) {
-      const replica = this.#found[i] as Replica;
-      const { number } = replica;
+      const number = this.#found[i] as number;
+      const replica = all[number] as Replica;
       if (!this.#rows.isLent(number)) cores[stepped++] = replica.core;
       sum += (appliedIndex[number] as number) + (waitCount[number] as number);
       sum += waitFirst[number] as number;

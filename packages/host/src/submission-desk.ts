@@ -58,7 +58,8 @@ export class SubmissionDesk {
   readonly #memberships: MembershipDesk;
   readonly #completions: CompletionBatch;
   readonly #counters: EngineCounters;
-  readonly #proposers: Replica[] = [];
+  /** Handle numbers of those with proposals in this turn. */
+  readonly #proposers: number[] = [];
   readonly #readers: Replica[] = [];
   readonly #proposed: { kind: 'propose'; count: number; bytes: number } = {
     kind: 'propose',
@@ -114,7 +115,7 @@ export class SubmissionDesk {
         case submissionKinds.proposePart:
           if ((chainHead[number] as number) < 0) {
             chainHead[number] = i;
-            this.#proposers.push(replica);
+            this.#proposers.push(number);
           } else {
             batch.next[chainTail[number] as number] = i;
           }
@@ -150,8 +151,8 @@ export class SubmissionDesk {
       }
     }
     for (let i = 0; i < this.#proposers.length; i++) {
-      if (i % prefetchCount === 0) this.#prefetch.replicas(this.#proposers, i);
-      this.#propose(this.#proposers[i] as Replica, batch);
+      if (i % prefetchCount === 0) this.#prefetch.numbers(this.#proposers, i, false);
+      this.#propose(this.#replicas[this.#proposers[i] as number] as Replica, batch);
     }
     this.#proposers.length = 0;
     for (const replica of this.#readers) this.#startReads(replica);
