@@ -24,6 +24,9 @@ export interface PayloadView {
   readonly indexes: Range;
 }
 
+/** A larger entry is not shown: as text it would take many times its bytes. It is alone in its block. */
+const shownBytesMax = 1024 * 1024;
+
 /** The operator's decoder did not answer line for line. */
 export class DecoderError extends Error {}
 
@@ -96,7 +99,7 @@ export function payloadLines(bytes: Uint8Array, block: number, view: PayloadView
   const tooLarge: string[] = [];
   eachEntry(bytes, block, view.indexes, (entry) => {
     indexes.push(entry.index);
-    if (entry.stored.length < entry.storedBytes) {
+    if (entry.storedBytes > shownBytesMax || entry.stored.length < entry.storedBytes) {
       tooLarge.push(
         `${entry.index}: ${entry.storedBytes} bytes as stored, too many to be shown; export writes them`,
       );

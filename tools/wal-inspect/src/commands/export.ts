@@ -17,6 +17,14 @@ function base64Of(bytes: Uint8Array): string {
 /** A multiple of three, so that pieces of base64 join. */
 const pieceBytes = 3 * 64 * 1024;
 
+/** The line of a large entry; `line` is the one with an empty payload. */
+function writePieces(out: Output, line: string, stored: Uint8Array): void {
+  out.part(line.slice(0, -2));
+  for (let from = 0; from < stored.length; from += pieceBytes)
+    out.part(base64Of(stored.subarray(from, from + pieceBytes)));
+  out.line(line.slice(-2));
+}
+
 /** The line of an entry that is too large to be held; `line` is the one with an empty payload. */
 async function writeCut(out: Output, line: string, reader: RunReader, run: LiveRun): Promise<void> {
   out.part(line.slice(0, -2));
@@ -68,7 +76,8 @@ export async function exportEntries(job: Job): Promise<number> {
         let cutLine = '';
         eachEntry(run.bytes, run.block, { from: index, to: last }, (entry) => {
           const { type, codec, index: at } = entry;
-          const payload = run.isCut ? '' : base64Of(entry.stored);
+          const isHeld = entry.stored.length <= pieceBytes && !run.isCut;
+          const payload = isHeld ? base64Of(entry.stored) : '';
           const line = JSON.stringify({
             kind: 'entry',
             group: groupId,
@@ -79,7 +88,8 @@ export async function exportEntries(job: Job): Promise<number> {
             payload,
           });
           if (run.isCut) cutLine = line;
-          else out.line(line);
+          else if (isHeld) out.line(line);
+          else writePieces(out, line, entry.stored);
         });
         if (run.isCut) await writeCut(out, cutLine, reader, run);
       }

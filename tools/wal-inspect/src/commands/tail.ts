@@ -12,6 +12,8 @@ import type { Job } from '../run.ts';
 
 const pollMs = 200;
 const firstPollsMax = 1000;
+/** Text that is gathered before what is older than the wanted lines is forgotten. */
+const heldCharsMax = 2 * 1024 * 1024;
 
 export async function tail(job: Job): Promise<number> {
   const { out, options, signal } = job;
@@ -21,6 +23,7 @@ export async function tail(job: Job): Promise<number> {
     indexes: { from: 0, to: Number.MAX_SAFE_INTEGER },
   };
   let last: string[][] = [];
+  let heldChars = 0;
   let isFollowing = false;
   const tell = (lines: string[]): void => {
     for (const line of lines) out.line(line);
@@ -44,8 +47,12 @@ export async function tail(job: Job): Promise<number> {
         : recordLines(facts, record, payloads);
       if (isFollowing) return tell(lines);
       last.push(lines);
+      for (const line of lines) heldChars += line.length;
       // Trimmed in steps: a shift for each record would cost more than the reading.
-      if (last.length > 2 * options.lines + 64) last = last.slice(last.length - options.lines);
+      if (last.length > 2 * options.lines + 64 || heldChars > heldCharsMax) {
+        last = last.slice(Math.max(0, last.length - options.lines));
+        heldChars = 0;
+      }
     });
   };
   const follower = new LogFollower(job.disk, options.directory, onBatch);
