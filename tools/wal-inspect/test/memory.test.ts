@@ -18,7 +18,7 @@ async function logOf(groups: number, records: number, payloadBytes: number): Pro
     segmentBytes: 32 * mib,
     slabBytes: mib,
     batchBytesSoft: 4 * mib,
-    entryBytesMax: mib,
+    entryBytesMax: 4 * mib,
     cacheBytes: 4 * mib,
     syncMethod: 'none',
     reserve: false,
@@ -33,7 +33,7 @@ async function logOf(groups: number, records: number, payloadBytes: number): Pro
   for (let record = 0; record < records; record++) {
     const slot = slots[record % groups] as number;
     layEntries(log.wal, slot, Math.floor(record / groups) + 1, payloads, 1);
-    if (record % 1000 === 999) await log.sync();
+    if (record % 1000 === 999 || payloadBytes > mib) await log.sync();
   }
   await log.sync();
   await log.close();
@@ -76,6 +76,21 @@ describe.runIf(process.platform === 'linux')('the memory of a command', () => {
       const [command = '', ...rest] = argv;
       const above = peakMiB([program, command, directory, ...rest]) - replayed;
       expect([argv, above < 20 || above]).toEqual([argv, true]);
+    }
+  });
+
+  it('does not grow with the text of large entries', { timeout: 120_000 }, async () => {
+    const directory = await logOf(2, 24, 3_900_000);
+    const empty = peakMiB(['-e', '0']);
+    for (const argv of [
+      ['dump', '--payload', 'hex', '--json'],
+      ['tail', '--payload', 'hex', '--lines', '40'],
+      ['entry', '1', '2', '--payload', 'hex'],
+      ['export'],
+    ]) {
+      const [command = '', ...rest] = argv;
+      const above = peakMiB([program, command, directory, ...rest]) - empty;
+      expect([argv, above < 48 || above]).toEqual([argv, true]);
     }
   });
 });
