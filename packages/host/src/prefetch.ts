@@ -6,7 +6,6 @@
 
 import { messageKinds, RaftCore, type SteadyRows } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
-import type { StateMachine } from './api.ts';
 import type { Replica } from './replica.ts';
 import type { ReplicaColumns } from './replica-columns.ts';
 import type { ReplicaTable } from './replica-table.ts';
@@ -28,7 +27,6 @@ export class Prefetch {
   readonly #found: number[] = [];
   readonly #cores: RaftCore[] = [];
   readonly #slots: number[] = [];
-  readonly #machines: StateMachine[] = [];
 
   constructor(wal: Wal, table: ReplicaTable, rows: SteadyRows, columns: ReplicaColumns) {
     this.#wal = wal;
@@ -91,25 +89,21 @@ export class Prefetch {
   #touch(count: number, withRecords: boolean): void {
     const cores = this.#cores;
     const slots = this.#slots;
-    const machines = this.#machines;
     const { all } = this.#table;
-    const { appliedIndex, waitCount, waitFirst } = this.#columns;
+    const columns = this.#columns;
     let sum = 0;
     let stepped = 0;
     for (let i = 0; i < count; i++) {
       const number = this.#found[i] as number;
+      sum += columns.touch(number) + (all[number] as Replica).number;
+      slots[i] = columns.slot[number] as number;
+    }
+    // Only read: a reference that is stored costs memory of its own.
+    for (let i = 0; i < count; i++) {
+      const number = this.#found[i] as number;
       const replica = all[number] as Replica;
       if (!this.#rows.isLent(number)) cores[stepped++] = replica.core;
-      sum += (appliedIndex[number] as number) + (waitCount[number] as number);
-      sum += waitFirst[number] as number;
-      slots[i] = replica.slot;
-      machines[i] = replica.stateMachine;
-      // The first and the last of what steady replicas need of it.
-      sum += replica.queuedAppends;
-      if (replica.isLoading) sum++;
-    }
-    for (let i = 0; i < count; i++) {
-      if ((machines[i] as StateMachine).close !== undefined) sum++;
+      if (replica.stateMachine.close !== undefined) sum++;
     }
     this.sum = sum + RaftCore.touch(cores, stepped) + this.#wal.touch(slots, count, withRecords);
   }

@@ -34,22 +34,10 @@ export class Replica implements WheelItem {
   /** Handle number: its place in the engine's table, and in the columns. */
   readonly number: number;
   readonly #columns: ReplicaColumns;
-  /** Slot in the log. */
-  readonly slot: number;
-  readonly groupId: number;
-  readonly generation: number;
   /** Replaced by one that does nothing when the replica has ended for good. */
   stateMachine: StateMachine;
   /** Reads that wait for an index to be applied. */
   readsConfirmed: ReadWait[] = noReads;
-  /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
-  queuedAppends = 0;
-  /** A proposeMany was cut after a part was laid in this term; the rest may only follow in the same one. 0 = none. */
-  cutTerm = 0;
-  /** Failed, removed, or its host is closed. */
-  isEnded = false;
-  /** A record that apply() needs is being read from disk. */
-  isLoading = false;
   readonly core: RaftCore;
   /**
    * Tickets of the entries that this leader appended and has not applied, but for the first one, which stands in the
@@ -110,14 +98,59 @@ export class Replica implements WheelItem {
   ) {
     this.#columns = columns;
     columns.reach(identity.number);
+    columns.slot[identity.number] = identity.slot;
+    columns.groupId[identity.number] = identity.groupId;
+    columns.generation[identity.number] = identity.generation;
     columns.appliedIndex[identity.number] = appliedIndex;
     this.core = core;
-    this.groupId = identity.groupId;
-    this.generation = identity.generation;
     this.number = identity.number;
-    this.slot = identity.slot;
     this.stateMachine = stateMachine;
     this.view = view;
+  }
+
+  /** Slot in the log. */
+  get slot(): number {
+    return this.#columns.slot[this.number] as number;
+  }
+
+  get groupId(): number {
+    return this.#columns.groupId[this.number] as number;
+  }
+
+  get generation(): number {
+    return this.#columns.generation[this.number] as number;
+  }
+
+  /** Appends of this group in a peer's queue, all peers together: live ones must not overtake them. */
+  get queuedAppends(): number {
+    return this.#columns.queuedAppends[this.number] as number;
+  }
+  set queuedAppends(count: number) {
+    this.#columns.queuedAppends[this.number] = count;
+  }
+
+  /** A proposeMany was cut after a part was laid in this term; the rest may only follow in the same one. 0 = none. */
+  get cutTerm(): number {
+    return this.#columns.cutTerm[this.number] as number;
+  }
+  set cutTerm(term: number) {
+    this.#columns.cutTerm[this.number] = term;
+  }
+
+  /** Failed, removed, or its host is closed. */
+  get isEnded(): boolean {
+    return this.#columns.isEnded[this.number] !== 0;
+  }
+  set isEnded(isEnded: boolean) {
+    this.#columns.isEnded[this.number] = isEnded ? 1 : 0;
+  }
+
+  /** A record that apply() needs is being read from disk. */
+  get isLoading(): boolean {
+    return this.#columns.isLoading[this.number] !== 0;
+  }
+  set isLoading(isLoading: boolean) {
+    this.#columns.isLoading[this.number] = isLoading ? 1 : 0;
   }
 
   get appliedIndex(): number {
