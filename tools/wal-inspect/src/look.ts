@@ -21,10 +21,20 @@ export interface Look {
 const settleMsMax = 120_000;
 const pauseMsMax = 50;
 
+const mib = 1024 * 1024;
+/**
+ * Each thread takes 10 to 12 MiB and its window; three beside the thread that replays would not stay below the 64 MiB
+ * that a command may take, and two check as fast as one replays.
+ */
+export const jobsAtOnceMax = 2;
+/** Windows that threads check, and what is held of a batch beside them: smaller than without threads, for the same bound. */
+const helpWindowBytes: number = mib;
+const heldBesideThreads = { wholeBatchBytesMax: 6 * mib, partBytes: 2 * mib } as const;
+
 export interface LookOptions {
   readonly directory?: string;
   readonly onBatch?: InspectOptions['onBatch'];
-  /** Threads beside this one; null: as many as there are processors for. */
+  /** Threads beside this one, of which two run at most; null: as many as there are processors for. */
   readonly jobs?: number | null;
   /** Called before each try, to forget what an earlier one gathered. */
   readonly begin?: () => void;
@@ -65,11 +75,16 @@ export async function lookAt(job: Job, options: LookOptions = {}): Promise<Look>
   }
 }
 
-function helpOf({ world, out }: Job, jobs: number | null): Pick<InspectOptions, 'help'> {
+function helpOf({ world, out }: Job, jobs: number | null): Pick<InspectOptions, 'help' | 'limits'> {
   const { clock, workers } = world;
   if (workers === undefined || jobs === 0) return {};
   const onInfo = (line: string): void => out.error(`wal-inspect: ${line}`);
-  return { help: { workers, clock, threads: scanThreadsOf(workers, jobs), onInfo } };
+  const threads = Math.min(jobsAtOnceMax, scanThreadsOf(workers, jobs));
+  if (threads === 0) return {};
+  return {
+    help: { workers, clock, threads, onInfo, windowBytes: helpWindowBytes },
+    limits: heldBesideThreads,
+  };
 }
 
 /** Says only that nothing could be found out. */

@@ -18,7 +18,7 @@ const pieceChars = 64 * 1024;
  * The text with its control characters written out: names of files come from whoever made them, and a terminal would obey.
  * As JSON escapes them, which leaves some as they are: a line may be JSON. A message on stderr may have several lines.
  */
-function visible(text: string, mayBreak: boolean): string {
+export function visible(text: string, mayBreak: boolean): string {
   return text.replace(/\p{Cc}/gu, (control) => {
     if (mayBreak && control === '\n') return control;
     return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;

@@ -115,6 +115,7 @@ export const usage = `usage: wal-inspect COMMAND DIR [options]
 
   --payload none|hex|utf8|msgpack   payloads may hold secrets: none by default
   --decoder COMMAND   shows payloads as this shell command does: a line of hex in, a line of text out
+  --jobs N       threads beside the main one that check a log of 256 MiB or more; two at most run, for the memory
   --json         JSON instead of text (one value; dump, tail, group and export: one a line)
 
 Reads only and takes no lock, repair, checkpoint and bench aside. Exit: 0 clean, 1 usage, 2 torn tail only, 3 corrupt,

@@ -12,9 +12,10 @@ import {
   pathIn,
 } from '@flotilla/wal';
 import { exitCodes, outcomeOf } from '../exit-codes.ts';
-import { type Look, lookAt } from '../look.ts';
+import { jobsAtOnceMax, type Look, lookAt } from '../look.ts';
 import { isCounted } from '../motion.ts';
 import { notesOf } from '../notes.ts';
+import { type Output, visible } from '../output.ts';
 import { withOpen } from '../read.ts';
 import type { Job } from '../run.ts';
 import { storeLine } from '../store-line.ts';
@@ -35,6 +36,10 @@ const faultsShown = 20;
 export async function verify(job: Job): Promise<number> {
   const { out, options } = job;
   let unsynced = 0;
+  if (options.jobs !== null && options.jobs > jobsAtOnceMax)
+    out.error(
+      `wal-inspect: --jobs ${options.jobs}: ${jobsAtOnceMax} threads at most, for the memory`,
+    );
   const look = await lookAt(job, {
     jobs: options.jobs,
     begin: () => {
@@ -68,9 +73,11 @@ export async function verify(job: Job): Promise<number> {
   const code = outcome.code === exitCodes.clean && isBad ? exitCodes.corrupt : outcome.code;
   const verdict = indexFaultCount > 0 && refusal === null ? 'CORRUPT' : outcome.verdict;
   if (options.json) {
-    const { witnesses, lastSeq, bytesScanned } = inspection;
-    out.line(
-      JSON.stringify({
+    const { witnesses, lastSeq, bytesScanned, index } = inspection;
+    const faults = { faults: indexFaultCount, givenUp, first: indexFaults };
+    jsonTo(
+      out,
+      {
         verdict,
         exit: code,
         isLive: look.isLive,
@@ -79,15 +86,11 @@ export async function verify(job: Job): Promise<number> {
         lastSeq,
         tail,
         refusal,
-        groups: inspection.index.groups.size,
+        groups: index.groups.size,
         bytesScanned,
-        notes,
-        unreached,
-        index:
-          check === null
-            ? null
-            : { ...check, faults: indexFaultCount, givenUp, first: indexFaults },
-      }),
+      },
+      { notes, unreached },
+      { index: check === null ? null : { ...check, ...faults } },
     );
     return code;
   }
@@ -124,6 +127,27 @@ export async function verify(job: Job): Promise<number> {
     out.line(options.strict && notes.length > 0 ? `${said}: not clean by --strict` : said);
   }
   return code;
+}
+
+/**
+ * One object of all three, what is in the lists one by one: a hundred thousand files may each have a note, and the text of
+ * all of them would be held several times over.
+ */
+function jsonTo(
+  { part, line }: Output,
+  head: object,
+  lists: Readonly<Record<string, readonly unknown[]>>,
+  rest: object,
+): void {
+  part(visible(JSON.stringify(head).slice(0, -1), false));
+  for (const [name, values] of Object.entries(lists)) {
+    part(`,"${name}":[`);
+    values.forEach((value, at) => {
+      part(`${at > 0 ? ',' : ''}${visible(JSON.stringify(value), false)}`);
+    });
+    part(']');
+  }
+  line(`,${JSON.stringify(rest).slice(1)}`);
 }
 
 /** The segments behind a refusal, page by page: what of them is whole, so that all damage is seen and not the first only. */
