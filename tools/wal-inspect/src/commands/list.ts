@@ -1,8 +1,18 @@
-// ls: the files of the directory as the log sees them, also where the log cannot be opened.
+// ls: the files of the directory as the log sees them, also where the log cannot be opened. There may be a hundred
+// thousand strays: as JSON they are written as they are listed, and for the table no more is kept than its cells.
 
-import { type ListedFile, listFiles, liveBytesOf, pageBytes, readStore } from '@flotilla/wal';
+import {
+  type Inspection,
+  type ListedFile,
+  listFiles,
+  liveBytesOf,
+  pageBytes,
+  readStore,
+  type Refusal,
+} from '@flotilla/wal';
 import { outcomeOf } from '../exit-codes.ts';
 import { lookAt } from '../look.ts';
+import { visible } from '../output.ts';
 import type { Job } from '../run.ts';
 import { tableTo } from '../text.ts';
 
@@ -16,17 +26,57 @@ interface Row {
   readonly links: number;
 }
 
+/** What is needed of a look; the rest of it, which names every file too, goes before the files are listed. */
+interface Known {
+  readonly refusal: Refusal | null;
+  readonly code: number;
+  readonly rowOf: (file: ListedFile) => Row;
+}
+
 export async function list(job: Job): Promise<number> {
-  const { out, options, disk } = job;
-  const { directory } = options;
+  const { out, options } = job;
+  const { refusal, code, rowOf } = await known(job);
+  if (options.json) {
+    out.part('{"files":[');
+    let comma = '';
+    await listTo(job, (file) => {
+      out.part(`${comma}${visible(JSON.stringify(rowOf(file)), false)}`);
+      comma = ',';
+    });
+    out.line(`],"refusal":${JSON.stringify(refusal)}}`);
+    return code;
+  }
+  const rows: Row[] = [];
+  const error = await listTo(job, (file) => rows.push(rowOf(file)));
+  if (error === null) {
+    const head = ['file', 'state', 'bytes', 'used', 'live', 'batches', 'links'];
+    tableTo(out, head, cellsOf(rows));
+  }
+  if (refusal !== null)
+    out.line(`not opened: ${refusal.reason} in ${refusal.file}: ${refusal.summary}`);
+  return code;
+}
+
+async function known(job: Job): Promise<Known> {
   const look = await lookAt(job);
-  const { inspection } = look;
-  const { refusal } = inspection;
-  const scanned = new Map(inspection.segments.map((segment) => [segment.name, segment]));
-  const slots = inspection.survey?.segments ?? [];
+  const { segments, survey, index, refusal } = look.inspection;
+  const scanned = new Map(segments.map((segment) => [segment.name, segment]));
+  const slots = survey?.segments ?? [];
   const slotOf = new Map(slots.map(({ name }, slot) => [name, slot]));
-  const live = liveBytesOf(inspection.index, slots.length);
-  const rowOf = (file: ListedFile): Row => {
+  return {
+    refusal,
+    code: outcomeOf(look).code,
+    rowOf: rowsOf(scanned, slotOf, liveBytesOf(index, slots.length)),
+  };
+}
+
+/** Closes over nothing but its arguments. */
+function rowsOf(
+  scanned: ReadonlyMap<string, Inspection['segments'][number]>,
+  slotOf: ReadonlyMap<string, number>,
+  live: Float64Array,
+): Known['rowOf'] {
+  return (file) => {
     const segment = scanned.get(file.name);
     const slot = slotOf.get(file.name);
     return {
@@ -39,34 +89,28 @@ export async function list(job: Job): Promise<number> {
       links: file.links,
     };
   };
-  const rows: Row[] = [];
+}
+
+/** Visits the files that not every log has, in order of name; answers why they cannot be listed. */
+async function listTo(job: Job, visit: (file: ListedFile) => void): Promise<Error | null> {
+  const { disk } = job;
+  const { directory } = job.options;
   const store = await new Promise<{ oldestSeg: number; newestSeg: number } | null>((resolve) => {
     readStore(disk, directory, (result) =>
       resolve('refusal' in result ? null : result.report.current),
     );
   });
-  const error = await new Promise<Error | null>((resolve) => {
+  return new Promise((resolve) => {
     listFiles(
       disk,
       directory,
       store,
       (file) => {
-        if (file.role !== 'own') rows.push(rowOf(file));
+        if (file.role !== 'own') visit(file);
       },
       resolve,
     );
   });
-  if (options.json) {
-    out.line(JSON.stringify({ files: rows, refusal }));
-  } else {
-    if (error === null) {
-      const head = ['file', 'state', 'bytes', 'used', 'live', 'batches', 'links'];
-      tableTo(out, head, cellsOf(rows));
-    }
-    if (refusal !== null)
-      out.line(`not opened: ${refusal.reason} in ${refusal.file}: ${refusal.summary}`);
-  }
-  return outcomeOf(look).code;
 }
 
 function stateOf(file: ListedFile, scanned: string | undefined): string {
