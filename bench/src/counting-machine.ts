@@ -8,6 +8,7 @@ const hashedBytesMax = 16;
 
 export class CountingMachine implements StateMachine {
   count = 0;
+  /** Signed: larger numbers are objects of their own to V8, which thousands of machines would have to fetch. */
   #hash = 0x811c9dc5 | 0;
 
   apply(batch: ApplyBatch): void {

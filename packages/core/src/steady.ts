@@ -90,6 +90,8 @@ export class SteadyRows {
   /** Row i begins at rowNumbers * i. */
   #rows: Float64Array = new Float64Array(rowNumbers * 64);
   readonly #memory: RowMemory | null;
+  /** Where what touchAll() read goes, so that the reads are not optimised away. */
+  touched = 0;
   readonly #inflightMessagesMax: number;
   readonly #inflightBytesMax: number;
   /** Scratch for the median. */
@@ -142,7 +144,16 @@ export class SteadyRows {
     const rows = this.#rows;
     const at = rowNumbers * number;
     if (rows[at + kindAt] !== leads) return rows[at + deadlineMsAt] as number;
-    return (rows[at + 8] as number) + (rows[at + 16] as number) + (rows[at + 23] as number);
+    // The last number, too: in memory that begins anywhere three lines of numbers are four.
+    const last = at + peerAt + 2 * peerNumbers - 1;
+    return (rows[at + 8] as number) + (rows[at + peerAt] as number) + (rows[last] as number);
+  }
+
+  /** The same for the rows numbers[from, to). */
+  touchAll(numbers: readonly number[], from: number, to: number): void {
+    let sum = 0;
+    for (let i = from; i < to; i++) sum += this.touch(numbers[i] as number);
+    this.touched = sum;
   }
 
   // ── lending ────────────────────────────────────────────────────────────────────────────────────

@@ -44,7 +44,7 @@ import { type PositionDone, PositionWaits } from './position-waits.ts';
 import { Prefetch, prefetchCount } from './prefetch.ts';
 import { ReadDesk } from './read-desk.ts';
 import { noMachine, type Replica } from './replica.ts';
-import { ReplicaColumns } from './replica-columns.ts';
+import type { ReplicaColumns } from './replica-columns.ts';
 import { ReplicaTable } from './replica-table.ts';
 import { SteadyLane } from './steady-lane.ts';
 import { type Stepper, SubmissionDesk } from './submission-desk.ts';
@@ -82,8 +82,6 @@ export interface EngineOptions {
 
 export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEvents, PeerLinkEvents {
   readonly counters: EngineCounters = new EngineCounters();
-  /** Of all replicas. */
-  readonly columns: ReplicaColumns = new ReplicaColumns();
   readonly #options: EngineOptions;
   readonly #clock: Clock;
   readonly #calls: CallTable;
@@ -171,7 +169,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
   /** Once, before anything else: the log that this engine was given to as its events. */
   attachWal(wal: Wal): void {
     this.#wal = wal;
-    this.#prefetch = new Prefetch(wal, this.#table, this.#rows, this.columns);
+    this.#prefetch = new Prefetch(wal, this.#table, this.#rows);
     this.#incoming = new IncomingAppend(wal);
     this.#blocks = new BlockWriter(wal);
     this.#live = new LiveFrames(wal, this.#links);
@@ -209,7 +207,7 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     });
     this.#desk = new SubmissionDesk(this.#stepper, {
       replicas: this.#replicas,
-      columns: this.columns,
+      columns: this.#table.columns,
       rows: this.#rows,
       wal,
       blocks: this.#blocks,
@@ -253,6 +251,11 @@ export class Engine implements EnginePort, WalEvents, TransportEvents, ApplyEven
     let bytes = 0;
     for (const link of this.#links) bytes += link.loadBytes;
     return bytes;
+  }
+
+  /** What new replicas stand in. */
+  get columns(): ReplicaColumns {
+    return this.#table.columns;
   }
 
   get replicaCount(): number {

@@ -72,8 +72,6 @@ export class PersistQueue {
   readonly #spare: PersistedTurn[] = [];
   #due = new DueReplicas();
   #dueSpare = new DueReplicas();
-  /** Where what was read goes, so that the reads are not optimised away. */
-  fetched = 0;
 
   constructor(rows: SteadyRows) {
     this.#rows = rows;
@@ -134,7 +132,8 @@ export class PersistQueue {
   #tell({ count, numbers, replicas }: PersistedTurn): void {
     const due = this.#due;
     for (let i = 0; i < count; i++) {
-      if (i % prefetchCount === 0) this.#fetchRows(replicas, i, Math.min(count, i + prefetchCount));
+      if (i % prefetchCount === 0)
+        this.#rows.touchAll(replicas, i, Math.min(count, i + prefetchCount));
       const number = replicas[i] as number;
       const at = noteNumbers * i;
       const result = this.#rows.durable(
@@ -145,13 +144,6 @@ export class PersistQueue {
       if (result === steadyResults.refused) due.addStepped(number, numbers, at);
       else if (result === steadyResults.committed) due.committed.push(number);
     }
-  }
-
-  /** As prefetch.ts does: the processor waits for the rows of several replicas at once. */
-  #fetchRows(replicas: readonly number[], from: number, to: number): void {
-    let sum = 0;
-    for (let i = from; i < to; i++) sum += this.#rows.touch(replicas[i] as number);
-    this.fetched = sum;
   }
 
   /** What the turn has to do; good until the next call. */

@@ -7,7 +7,6 @@
 import { messageKinds, RaftCore, type SteadyRows } from '@flotilla/core';
 import type { Wal } from '@flotilla/wal';
 import type { Replica } from './replica.ts';
-import type { ReplicaColumns } from './replica-columns.ts';
 import type { ReplicaTable } from './replica-table.ts';
 import { answerIndex, messageBytesAt, messageGroupId, messageKindAt } from './wire.ts';
 
@@ -20,7 +19,6 @@ export class Prefetch {
   readonly #wal: Wal;
   readonly #table: ReplicaTable;
   readonly #rows: SteadyRows;
-  readonly #columns: ReplicaColumns;
   // What was found on one level of memory and is asked for on the next.
   readonly #numbers: number[] = [];
   readonly #recordsAt: number[] = [];
@@ -28,11 +26,10 @@ export class Prefetch {
   readonly #cores: RaftCore[] = [];
   readonly #slots: number[] = [];
 
-  constructor(wal: Wal, table: ReplicaTable, rows: SteadyRows, columns: ReplicaColumns) {
+  constructor(wal: Wal, table: ReplicaTable, rows: SteadyRows) {
     this.#wal = wal;
     this.#table = table;
     this.#rows = rows;
-    this.#columns = columns;
   }
 
   /**
@@ -41,13 +38,10 @@ export class Prefetch {
    */
   numbers(list: readonly number[], from: number, withRecords: boolean): void {
     let count = 0;
-    let sum = 0;
     for (let i = from; i < from + prefetchCount && i < list.length; i++) {
-      const number = list[i] as number;
-      this.#found[count++] = number;
-      sum += this.#rows.touch(number);
+      this.#found[count++] = list[i] as number;
     }
-    this.sum = sum;
+    this.#rows.touchAll(this.#found, 0, count);
     this.#touch(count, withRecords);
   }
 
@@ -89,8 +83,7 @@ export class Prefetch {
   #touch(count: number, withRecords: boolean): void {
     const cores = this.#cores;
     const slots = this.#slots;
-    const { all } = this.#table;
-    const columns = this.#columns;
+    const { all, columns } = this.#table;
     let sum = 0;
     let stepped = 0;
     for (let i = 0; i < count; i++) {

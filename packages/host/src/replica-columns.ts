@@ -30,6 +30,8 @@ export class ReplicaColumns {
   isEnded: Uint8Array = new Uint8Array(initialRows);
   /** 1 = a record that is to be applied is being read from disk. */
   isLoading: Uint8Array = new Uint8Array(initialRows);
+  /** 1 = messages of the replica are held against the instances that its configuration names. */
+  isGuarded: Uint8Array = new Uint8Array(initialRows);
   /** Entries from waitFirst on that somebody may wait for, one behind the other. */
   waitCount: Int32Array = new Int32Array(initialRows);
   waitFirst: Float64Array = new Float64Array(initialRows);
@@ -65,6 +67,7 @@ export class ReplicaColumns {
       this.cutTerm = grown(this.cutTerm, new Float64Array(rows));
       this.isEnded = grown(this.isEnded, new Uint8Array(rows));
       this.isLoading = grown(this.isLoading, new Uint8Array(rows));
+      this.isGuarded = grown(this.isGuarded, new Uint8Array(rows));
       this.appliedIndex = grown(this.appliedIndex, new Float64Array(rows));
       this.waitCount = grown(this.waitCount, new Int32Array(rows));
       this.waitFirst = grown(this.waitFirst, new Float64Array(rows));

@@ -2,6 +2,7 @@
 // own memory is touched. Handle numbers are never used again: a call may still be on its way to a replica that ended.
 
 import type { Replica } from './replica.ts';
+import { ReplicaColumns } from './replica-columns.ts';
 
 /** Group ids below are found in an array. */
 const smallIdMax = 65_536;
@@ -9,21 +10,14 @@ const smallIdMax = 65_536;
 export class ReplicaTable {
   /** By handle number. */
   readonly all: Replica[] = [];
+  readonly columns: ReplicaColumns = new ReplicaColumns();
   readonly #byGroup = new Map<number, number>();
   /** The same for small group ids, without a hash; 0 = none, else handle number + 1. */
   #bySmallId: Int32Array = new Int32Array(1024);
-  /** By handle number: the generation of the replica, and whether its configuration names instances. */
-  #generations: Uint32Array = new Uint32Array(64);
-  #guards: Uint8Array = new Uint8Array(64);
 
   add(replica: Replica): void {
-    const { generation, groupId, number } = replica;
+    const { groupId, number } = replica;
     this.all.push(replica);
-    if (number >= this.#generations.length) {
-      this.#generations = grown(this.#generations, new Uint32Array(2 * number));
-      this.#guards = grown(this.#guards, new Uint8Array(2 * number));
-    }
-    this.#generations[number] = generation;
     if (groupId >= smallIdMax) {
       this.#byGroup.set(groupId, number);
       return;
@@ -49,24 +43,19 @@ export class ReplicaTable {
   }
 
   generationOf(number: number): number {
-    return this.#generations[number] as number;
+    return this.columns.generation[number] as number;
   }
 
   /** Whether messages of the replica are held against the instances that its configuration names. */
   isGuarded(number: number): boolean {
-    return this.#guards[number] !== 0;
+    return this.columns.isGuarded[number] !== 0;
   }
 
   setGuarded(number: number, isGuarded: boolean): void {
-    this.#guards[number] = isGuarded ? 1 : 0;
+    this.columns.isGuarded[number] = isGuarded ? 1 : 0;
   }
 
   find(groupId: number): Replica | undefined {
     return this.all[this.numberOf(groupId)];
   }
-}
-
-function grown<T extends Uint8Array | Uint32Array>(rows: T, to: T): T {
-  to.set(rows);
-  return to;
 }
