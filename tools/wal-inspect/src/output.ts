@@ -25,6 +25,15 @@ export function visible(text: string, mayBreak: boolean): string {
   });
 }
 
+/** Writes the items of a JSON array one by one: a hundred thousand as one text would be held several times over. */
+export function itemsTo({ part }: Output): (json: string) => void {
+  let comma = '';
+  return (json) => {
+    part(`${comma}${json}`);
+    comma = ',';
+  };
+}
+
 interface Stream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -43,14 +52,13 @@ export function streamOutput(stdout: Stream, stderr: Stream): Output {
     stdout.write(gathered);
     gathered = '';
   };
+  const gather = (text: string): void => {
+    gathered += text;
+    if (gathered.length >= pieceChars) flush();
+  };
   const out: Output = {
-    line(text) {
-      out.part(`${visible(text, false)}\n`);
-    },
-    part(text) {
-      gathered += text;
-      if (gathered.length >= pieceChars) flush();
-    },
+    line: (text) => gather(`${visible(text, false)}\n`),
+    part: (text) => gather(visible(text, false)),
     error(text) {
       flush();
       clear();

@@ -1,7 +1,7 @@
 // The command in this process, its output as text.
 
 import type { World } from '@flotilla/io';
-import type { Output } from '../src/output.ts';
+import { type Output, visible } from '../src/output.ts';
 import { run } from '../src/run.ts';
 
 export interface Answer {
@@ -10,12 +10,12 @@ export interface Answer {
   readonly errors: string;
 }
 
-/** An output that hands on what is written, newlines included. */
+/** An output that hands on what is written as a stream would get it, newlines included. */
 export function outputTo(write: (text: string) => void, error: (text: string) => void): Output {
   return {
-    line: (text) => write(`${text}\n`),
-    part: write,
-    error: (text) => error(`${text}\n`),
+    line: (text) => write(`${visible(text, false)}\n`),
+    part: (text) => write(visible(text, false)),
+    error: (text) => error(`${visible(text, true)}\n`),
     flush: () => {},
   };
 }

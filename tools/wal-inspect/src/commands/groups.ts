@@ -4,6 +4,7 @@
 import { groupSlotsOf, liveBytesOf, type RecoveredGroup, recoveredGroupAt } from '@flotilla/wal';
 import { outcomeOf } from '../exit-codes.ts';
 import { lookAt } from '../look.ts';
+import { itemsTo } from '../output.ts';
 import type { Job } from '../run.ts';
 import { hexOf, segmentLabel, tableTo } from '../text.ts';
 import { untilLine } from '../until-line.ts';
@@ -37,11 +38,10 @@ export async function groups(job: Job): Promise<number> {
   );
   if (options.json) {
     out.part('{"groups":[');
-    let comma = '';
+    const item = itemsTo(out);
     for (const at of wanted) {
       const { slot, ...group } = recoveredGroupAt(index, at);
-      out.part(`${comma}${jsonOf({ ...group, ...useOf(slot) })}`);
-      comma = ',';
+      item(jsonOf({ ...group, ...useOf(slot) }));
     }
     out.line(`],"refusal":${JSON.stringify(refusal)}}`);
     return outcomeOf(look).code;

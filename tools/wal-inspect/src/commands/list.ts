@@ -12,7 +12,7 @@ import {
 } from '@flotilla/wal';
 import { outcomeOf } from '../exit-codes.ts';
 import { lookAt } from '../look.ts';
-import { visible } from '../output.ts';
+import { itemsTo } from '../output.ts';
 import type { Job } from '../run.ts';
 import { tableTo } from '../text.ts';
 
@@ -38,11 +38,8 @@ export async function list(job: Job): Promise<number> {
   const { refusal, code, rowOf } = await known(job);
   if (options.json) {
     out.part('{"files":[');
-    let comma = '';
-    await listTo(job, (file) => {
-      out.part(`${comma}${visible(JSON.stringify(rowOf(file)), false)}`);
-      comma = ',';
-    });
+    const item = itemsTo(out);
+    await listTo(job, (file) => item(JSON.stringify(rowOf(file))));
     out.line(`],"refusal":${JSON.stringify(refusal)}}`);
     return code;
   }

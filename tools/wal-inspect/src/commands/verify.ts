@@ -15,7 +15,7 @@ import { exitCodes, outcomeOf } from '../exit-codes.ts';
 import { jobsAtOnceMax, type Look, lookAt } from '../look.ts';
 import { isCounted } from '../motion.ts';
 import { notesOf } from '../notes.ts';
-import { type Output, visible } from '../output.ts';
+import { itemsTo, type Output } from '../output.ts';
 import { withOpen } from '../read.ts';
 import type { Job } from '../run.ts';
 import { storeLine } from '../store-line.ts';
@@ -134,20 +134,19 @@ export async function verify(job: Job): Promise<number> {
  * all of them would be held several times over.
  */
 function jsonTo(
-  { part, line }: Output,
+  out: Output,
   head: object,
   lists: Readonly<Record<string, readonly unknown[]>>,
   rest: object,
 ): void {
-  part(visible(JSON.stringify(head).slice(0, -1), false));
+  out.part(JSON.stringify(head).slice(0, -1));
   for (const [name, values] of Object.entries(lists)) {
-    part(`,"${name}":[`);
-    values.forEach((value, at) => {
-      part(`${at > 0 ? ',' : ''}${visible(JSON.stringify(value), false)}`);
-    });
-    part(']');
+    out.part(`,"${name}":[`);
+    const item = itemsTo(out);
+    for (const value of values) item(JSON.stringify(value));
+    out.part(']');
   }
-  line(`,${JSON.stringify(rest).slice(1)}`);
+  out.line(`,${JSON.stringify(rest).slice(1)}`);
 }
 
 /** The segments behind a refusal, page by page: what of them is whole, so that all damage is seen and not the first only. */
